@@ -1,0 +1,19 @@
+"""Acute intracranial hemorrhage and its five kinds on single slices of head CT. Research software, not a medical device.
+
+An import points only to an earlier line of this map:
+
+    errors       the one base of everything refused
+    findings     the six findings, their order and their weights
+    metric       the challenge's metric and its company, exact
+    config       compose, check, build an experiment from YAML
+    ct           physics of CT: dicom, geometry, windowing
+    data         files to batches: phantom, labels, cohort, split, store, augment, source, module
+    model        batches to logits: backbone, context, loss, classifier, learner
+    trainer      a learner on its devices
+    predictor    a checkpoint as a function of DICOM
+    report       what people read: tracking, figures
+"""
+
+from ich import torchvision_hook
+
+torchvision_hook.install()

@@ -1,0 +1,1 @@
+"""From files to batches: phantom, labels, cohort, split, store, augment, source, module."""

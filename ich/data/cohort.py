@@ -1,0 +1,143 @@
+"""A folder of DICOM files to one table: a row a slice, every series in anatomical order."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ich.ct.dicom import BadSlice, Header, read_header
+from ich.data.labels import BadLabels, check_any
+from ich.errors import InputError
+from ich.findings import FINDINGS
+from ich.progress import Report
+
+COLUMNS = (
+    "image_id", "series_id", "study_id", "patient_id", "file", "position_mm", "spacing_row_mm", "spacing_column_mm", "rows",
+    "columns", "bytes",
+)  # fmt: skip
+
+
+class BadCohort(InputError):
+    """A folder or a table that is no cohort."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """`table`: COLUMNS, a row a slice; `file` is relative to `root`. `rejected`: file, reason, detail of every other file."""
+
+    root: Path
+    table: pd.DataFrame
+    rejected: pd.DataFrame
+
+
+def kaggle_folder(root: Path) -> Path:
+    """The folder with stage_2_train/ and stage_2_train.csv: `root` itself, or one folder inside it."""
+    if root.suffix == ".zip":
+        raise BadCohort(f"{root}: unpack it first: python -m zipfile -e {root.name} FOLDER, then data.root=FOLDER")
+    if not root.is_dir():
+        raise BadCohort(f"{root}: there is no such folder; data.root is Kaggle's folder or the folder above it")
+    for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir())):
+        if (folder / "stage_2_train").is_dir() and (folder / "stage_2_train.csv").is_file():
+            return folder
+    raise BadCohort(f"{root}: neither it nor a folder in it holds stage_2_train/ and stage_2_train.csv, as Kaggle's does")
+
+
+def read_cohort(root: Path, *, spacing_required: bool = True, report: Report | None = None) -> Cohort:
+    """Read the header of every file under `root`, flat or nested; hidden files are passed over."""
+    if not root.is_dir():
+        raise BadCohort(f"{root}: there is no such folder")
+    files = [file for file in sorted(root.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+    return _read_files(root, files, spacing_required=spacing_required, report=report)
+
+
+def read_table(path: Path, *, spacing_required: bool = True, report: Report | None = None) -> tuple[Cohort, pd.DataFrame]:
+    """A cohort and its labels from a CSV: `file` (relative to it), `patient_id`, the six labels."""
+    try:
+        rows = pd.read_csv(path, dtype={"file": str, "patient_id": str})
+    except (OSError, ValueError) as error:
+        raise BadCohort(f"{path}: no table can be read: {error}") from error
+    missing = [name for name in ("file", "patient_id", *FINDINGS) if name not in rows]
+    if missing:
+        raise BadCohort(f"{path}: it lacks {', '.join(missing)}; its columns are {', '.join(rows.columns)}")
+    if rows[["file", "patient_id"]].isna().any(axis=None) or rows["file"].duplicated().any():
+        raise BadCohort(f"{path}: every row names a file of its own and a patient_id")
+    if not rows[list(FINDINGS)].isin([0, 1]).all(axis=None):
+        raise BadLabels(f"{path}: a label is 0 or 1")
+    cohort = _read_files(path.parent, [path.parent / file for file in rows["file"]], spacing_required=spacing_required, report=report)
+    by_file = rows.set_index("file").loc[cohort.table["file"]]
+    cohort.table["patient_id"] = by_file["patient_id"].to_numpy()
+    labels = by_file[list(FINDINGS)].astype(np.uint8).set_index(pd.Index(cohort.table["image_id"], name="image_id"))
+    check_any(path, labels)
+    return cohort, labels
+
+
+def cohort_digest(table: pd.DataFrame) -> str:
+    """A digest of what the table says of each slice; the same wherever it lies."""
+    return hashlib.sha256(table[list(COLUMNS)].to_csv(index=False, float_format="%.9g").encode()).hexdigest()[:32]
+
+
+def _read_files(root: Path, files: list[Path], *, spacing_required: bool, report: Report | None) -> Cohort:
+    rows, rejected = [], []
+    for done, (file, read) in enumerate(_read_headers(files, spacing_required), start=1):
+        name = Path(os.path.relpath(file, root)).as_posix()
+        if isinstance(read, BadSlice):
+            rejected.append({"file": name, "reason": read.reason, "detail": read.detail})
+        else:
+            rows.append(_row(read, name, file.stat().st_size))
+        if report and (done % 100 == 0 or done == len(files)):
+            report(done, len(files))
+    refused = pd.DataFrame(rejected, columns=["file", "reason", "detail"])
+    if not rows:
+        common = refused["reason"].mode().tolist()[:1]
+        raise BadCohort(f"{root}: none of its {len(files)} files is a CT slice" + (f" (mostly: {common[0]})" if common else ""))
+    return Cohort(root=root, table=_in_order(root, pd.DataFrame(rows)), rejected=refused)
+
+
+def _read_headers(files: Iterable[Path], spacing_required: bool) -> Iterator[tuple[Path, Header | BadSlice]]:
+    def read(file: Path) -> tuple[Path, Header | BadSlice]:
+        try:
+            return file, read_header(file, spacing_required=spacing_required)
+        except BadSlice as bad:
+            return file, bad
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(read, files)
+
+
+def _row(header: Header, file: str, size: int) -> dict[str, object]:
+    spacing = header.spacing_mm or (np.nan, np.nan)
+    ids = {name: value for name, value in asdict(header).items() if name.endswith("_id")}
+    return ids | {
+        "file": file,
+        "position_mm": _position(header),
+        "spacing_row_mm": spacing[0],
+        "spacing_column_mm": spacing[1],
+        "rows": header.rows,
+        "columns": header.columns,
+        "bytes": size,
+    }
+
+
+def _position(header: Header) -> float:
+    """Millimetres along the slice normal, feet to head; with a tilted gantry z alone would do as well, but not across series."""
+    if header.position_mm is None:
+        return float("nan")
+    if header.orientation is None:
+        return header.position_mm[2]
+    normal = np.cross(header.orientation[:3], header.orientation[3:])
+    return float(np.dot(normal, header.position_mm) * np.sign(normal[2]))
+
+
+def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """By patient, study, series, position; ties and slices without a position by image id."""
+    double = table["image_id"][table["image_id"].duplicated()]
+    if len(double):
+        files = table.loc[table["image_id"] == double.iloc[0], "file"].tolist()[:2]
+        raise BadCohort(f"{root}: {' and '.join(files)} are both image {double.iloc[0]} ({len(double)} such files); keep one of each")
+    order = ["patient_id", "study_id", "series_id", "position_mm", "image_id"]
+    return table[list(COLUMNS)].sort_values(order, kind="stable").reset_index(drop=True)

@@ -1,0 +1,125 @@
+"""Where slices and labels come from: a phantom, RSNA 2019, or a table of one's own; and how they are fed."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from annotated_types import Ge, Gt, Lt
+from filelock import FileLock
+
+from ich.data.cohort import BadCohort, Cohort, kaggle_folder, read_cohort, read_table
+from ich.data.labels import read_labels
+from ich.findings import FINDINGS
+from ich.progress import Report, bar
+
+Times = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """How often a training slice with this label is seen an epoch; the largest of its labels counts."""
+
+    epidural: Times = 1
+    intraparenchymal: Times = 1
+    intraventricular: Times = 1
+    subarachnoid: Times = 1
+    subdural: Times = 1
+    any: Times = 1
+
+    @property
+    def times(self) -> np.ndarray:
+        return np.array([getattr(self, finding) for finding in FINDINGS])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(ABC):
+    """What every source is asked for besides its slices: batches, folds, and a folder for what is written once."""
+
+    cache: Path
+    batch_size: Annotated[int, Ge(1)] = 32
+    folds: Annotated[int, Ge(2)] = 5
+    fold: Annotated[int, Ge(0)] = 0
+    fold_seed: Annotated[int, Ge(0)] = 0
+    test_share: Annotated[float, Ge(0), Lt(1)] = 0.0
+    folds_csv: Path | None = None
+    repeat: Repeat = field(default_factory=Repeat)
+    num_workers: Annotated[int, Ge(0)] = 0
+
+    def __post_init__(self) -> None:
+        if self.folds_csv is None and self.fold >= self.folds:
+            raise ValueError(f"fold={self.fold} is not one of {self.folds} folds, which count from 0")
+
+    @abstractmethod
+    def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
+        """The cohort in anatomical order, and the labels of each of its images (index image_id)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phantom(Source):
+    """A synthetic cohort, written once under `cache` and then read like any other."""
+
+    patients: Annotated[int, Ge(2)] = 15
+    slices: Annotated[int, Ge(4)] = 24
+    difficulty: Literal["demo", "easy", "base"] = "base"
+    noise: Annotated[float, Ge(0)] = 1.0
+    seed: Annotated[int, Ge(0)] = 0
+
+    def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
+        return _load_kaggle(self.write(), spacing_required=spacing_required, report=report)
+
+    def write(self) -> Path:
+        """The folder of the cohort, written where it is not there yet."""
+        from ich.data import phantom
+
+        recipe = {name: getattr(self, name) for name in ("patients", "slices", "difficulty", "noise", "seed")}
+        root = self.cache / "phantom" / _digest(recipe | {"code": _code_digest(Path(phantom.__file__).parent)})
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{root}.lock"):
+            if not root.exists():
+                with bar("Writing the phantom") as report:
+                    phantom.write_cohort(root, **recipe, report=report)
+        return root
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rsna(Source):
+    """RSNA 2019: `root` is Kaggle's folder or the folder above it."""
+
+    root: Path
+
+    def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
+        return _load_kaggle(self.root, spacing_required=spacing_required, report=report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Source):
+    """A CSV of one's own: `file` (relative to it), `patient_id` and the six labels."""
+
+    root: Path
+
+    def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
+        return read_table(self.root, spacing_required=spacing_required, report=report)
+
+
+def _load_kaggle(root: Path, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
+    folder = kaggle_folder(root)
+    labels = read_labels(folder / "stage_2_train.csv")
+    cohort = read_cohort(folder / "stage_2_train", spacing_required=spacing_required, report=report)
+    labelled = cohort.table["image_id"].isin(labels.index)
+    if not labelled.any():
+        raise BadCohort(f"{folder}: none of the {len(labelled)} images has a label in stage_2_train.csv; do they belong together?")
+    return Cohort(root=cohort.root, table=cohort.table[labelled].reset_index(drop=True), rejected=cohort.rejected), labels
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _code_digest(folder: Path) -> str:
+    """A changed phantom is another phantom: its own source is part of its name."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(folder.glob("*.py")))).hexdigest()

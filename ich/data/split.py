@@ -1,0 +1,94 @@
+"""Folds by patient: every patient in exactly one, every label about as frequent in each."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Int64
+
+from ich.errors import InputError
+from ich.findings import FINDINGS
+
+TEST = -1
+"""The fold of patients that no fold trains on or validates with."""
+
+
+class BadFolds(InputError):
+    """Folds that would leak, or that leave a part empty."""
+
+
+def assign_folds(images: pd.DataFrame, *, folds: int, test_share: float, seed: int) -> pd.DataFrame:
+    """image_id, patient_id and fold (0 .. folds - 1, or TEST) of each image.
+
+    `images` has image_id, study_id, patient_id and the six labels. Patients are dealt out by their counts of positive studies of each
+    label, and slices (iterative stratification, after Sechidis et al., 2011): the rarest label's patients first, each to the
+    part that lacks it most.
+    """
+    studies = images.groupby(["patient_id", "study_id"])[list(FINDINGS)].max()
+    counts = studies.groupby("patient_id").sum()
+    counts["slices"] = images.groupby("patient_id").size()
+    if len(counts) < folds + (test_share > 0):
+        raise BadFolds(f"{len(counts)} patients cannot fill {folds} folds; lower data.folds")
+    parts = list(range(folds))
+    shares = np.full(folds, (1 - test_share) / folds)
+    if test_share > 0:
+        parts, shares = [*parts, TEST], np.append(shares, test_share)
+    dealt = _deal(counts.to_numpy(np.float64), shares, np.random.default_rng(seed))
+    fold = pd.Series(np.array(parts)[dealt], index=counts.index)
+    assigned = images[["image_id", "patient_id"]].reset_index(drop=True)
+    return assigned.assign(fold=fold.loc[assigned["patient_id"]].to_numpy())
+
+
+def _deal(
+    counts: Float64[np.ndarray, "patients features"], shares: Float64[np.ndarray, " parts"], random: np.random.Generator
+) -> Int64[np.ndarray, " patients"]:
+    """The part of each patient."""
+    wanted = shares[:, None] * counts.sum(axis=0)
+    scale = np.maximum(counts.sum(axis=0), 1)
+    dealt = np.full(len(counts), -1)
+    shuffled = random.permutation(len(counts))
+    for feature in np.argsort(counts.sum(axis=0), kind="stable"):
+        waiting = shuffled[(dealt[shuffled] < 0) & (counts[shuffled, feature] > 0)]
+        for patient in waiting[np.argsort(-counts[waiting, feature], kind="stable")]:
+            lack = wanted / scale / shares[:, None]
+            part = max(range(len(shares)), key=lambda one: (round(lack[one, feature], 9), lack[one].sum()))
+            dealt[patient] = part
+            wanted[part] -= counts[patient]
+    return dealt
+
+
+def read_folds(path: Path, images: pd.DataFrame) -> pd.DataFrame:
+    """A folds.csv (`image_id,patient_id,fold`) for these images; its other images are passed over."""
+    try:
+        table = pd.read_csv(path, dtype={"image_id": str, "patient_id": str})
+    except (OSError, ValueError) as error:
+        raise BadFolds(f"{path}: no folds can be read: {error}") from error
+    if missing := {"image_id", "patient_id", "fold"} - set(table.columns):
+        raise BadFolds(f"{path}: it lacks {', '.join(sorted(missing))}; a folds.csv has image_id,patient_id,fold")
+    if not pd.api.types.is_integer_dtype(table["fold"]) or (table["fold"] < TEST).any():
+        raise BadFolds(f"{path}: a fold is a whole number from 0, or {TEST} for test patients")
+    _refuse_shared_patients(table, str(path))
+    if table["image_id"].duplicated().any():
+        raise BadFolds(f"{path}: {table['image_id'][table['image_id'].duplicated()].iloc[0]} stands twice")
+    known = table.set_index("image_id")["fold"].reindex(images["image_id"])
+    if known.isna().any():
+        raise BadFolds(f"{path}: {known.index[known.isna()][0]} has no fold ({known.isna().sum()} images of the cohort have none)")
+    return images[["image_id", "patient_id"]].reset_index(drop=True).assign(fold=known.to_numpy().astype(np.int64))
+
+
+def check_folds(folds: pd.DataFrame, *, fold: int) -> None:
+    """Refuse a patient in two folds (by the cohort's own patient ids), and an empty training or validation part."""
+    _refuse_shared_patients(folds, "folds")
+    if not (folds["fold"] == fold).any():
+        raise BadFolds(f"fold {fold} has no slice to validate with; there are folds {sorted(folds['fold'].unique().tolist())}")
+    if not ((folds["fold"] != fold) & (folds["fold"] != TEST)).any():
+        raise BadFolds(f"no slice is left to train on beside fold {fold}")
+
+
+def _refuse_shared_patients(table: pd.DataFrame, where: str) -> None:
+    shared = table.groupby("patient_id")["fold"].nunique()
+    shared = shared[shared > 1]
+    if len(shared):
+        rows = table[table["patient_id"] == shared.index[0]].drop_duplicates("fold")
+        named = " and ".join(f"{row.image_id} in fold {row.fold}" for row in rows.head(2).itertuples())
+        raise BadFolds(f"{where}: patient {shared.index[0]} is in two folds ({named}; {len(shared)} such patients); a patient belongs in one")

@@ -1,0 +1,150 @@
+"""How a classifier learns: loss, optimizer, schedule, and metrics that are exact over an epoch and over processes."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64, UInt8
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from ich import metric
+from ich.data.module import Batch, HeadCT
+from ich.model.classifier import HemorrhageClassifier
+
+MONITOR = "val/weighted_log_loss"
+TOTAL_STEPS = ("total_steps", "T_max")
+"""What schedulers call the length of the whole training; filled in where the configuration leaves it out."""
+
+
+class Scored(NamedTuple):
+    """What a network said of N slices, in the order of their rows in the store."""
+
+    rows: Int64[np.ndarray, " n"]
+    logits: Float64[np.ndarray, "n 6"]
+    labels: UInt8[np.ndarray, "n 6"]
+
+
+@dataclass(slots=True)
+class _Collected:
+    batches: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+
+    def add(self, batch: Batch, logits: Tensor) -> None:
+        self.batches.append((batch.rows, logits.detach(), batch.labels))
+
+    def gather(self) -> Scored:
+        """The rows of every process, each once, sorted; and forget them."""
+        rows, logits, labels = (
+            torch.cat(parts).cpu().numpy() for parts in zip(*self.batches, strict=True)
+        ) if self.batches else (np.zeros(0, np.int64), np.zeros((0, 6)), np.zeros((0, 6)))
+        self.batches.clear()
+        share = Scored(rows, logits.astype(np.float64), labels.astype(np.uint8))
+        shares = _from_all_processes(share)
+        merged = Scored(*(np.concatenate(parts) for parts in zip(*shares, strict=True)))
+        order = np.argsort(merged.rows, kind="stable")
+        return Scored(*(part[order] for part in merged))
+
+
+class Learner(LightningModule):
+    """A classifier in training.
+
+    `optimizer` takes parameter groups, `scheduler` an optimizer; both come as partials from the configuration. `settings` is the
+    run's own configuration in plain types, and travels in the checkpoint. `prior_bias` starts the head at the prevalence.
+    """
+
+    def __init__(
+        self,
+        *,
+        classifier: HemorrhageClassifier,
+        loss: nn.Module,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., LRScheduler],
+        settings: dict[str, Any],
+        prior_bias: bool,
+    ) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.loss = loss
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.settings = settings
+        self.prior_bias = prior_bias
+        self._train, self._val = _Collected(), _Collected()
+        self.validated: Scored | None = None
+
+    def forward(self, hu: Tensor) -> Float[Tensor, "batch 6"]:
+        return self.classifier(hu)
+
+    def on_fit_start(self) -> None:
+        if self.prior_bias:
+            self.classifier.start_at(torch.from_numpy(self._data.prevalence).float())
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        logits = self(batch.hu)
+        self._train.add(batch, logits)
+        loss: Tensor = self.loss(logits, batch.labels)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self._log_scores("train", self._train.gather())
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._val.add(batch, self(batch.hu))
+
+    def on_validation_epoch_end(self) -> None:
+        self.validated = self._val.gather()
+        self._log_scores("val", self.validated)
+
+    def _log_scores(self, stage: str, scored: Scored) -> None:
+        scores = metric.score(scored.labels, metric.probabilities(scored.logits), prevalence=self._data.prevalence)
+        loss = self.loss(torch.from_numpy(scored.logits).float(), torch.from_numpy(scored.labels).float())
+        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()} | {f"{stage}/loss": float(loss)})
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer(_parameter_groups(self.classifier))
+        length = {name: self._total_steps() for name in TOTAL_STEPS if _is_open(self.scheduler, name)}
+        scheduler = self.scheduler(optimizer, **length)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": MONITOR}}
+        interval = "step" if length else "epoch"
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["settings"] = self.settings
+
+    @property
+    def _data(self) -> HeadCT:
+        data: HeadCT = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
+
+    def _total_steps(self) -> int:
+        """Optimizer steps of the whole training; Lightning's own estimate would drop the loader's state."""
+        epochs, accumulate = self.trainer.max_epochs or 1, self.trainer.accumulate_grad_batches
+        return epochs * -(-self._data.num_train_batches // accumulate)
+
+
+def _parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
+    """Two groups: weights, and what no weight decay should shrink (norms, biases, windows: fewer than two dimensions)."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    weights = [parameter for parameter in trained if parameter.ndim > 1]
+    others = [parameter for parameter in trained if parameter.ndim <= 1]
+    return [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+
+
+def _is_open(partial: Callable[..., Any], name: str) -> bool:
+    """Whether a scheduler takes this argument and the configuration did not give it."""
+    return name in inspect.signature(partial).parameters and name not in getattr(partial, "keywords", {})
+
+
+def _from_all_processes(share: Scored) -> list[Scored]:
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [share]
+    shares: list[Scored] = [share] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(shares, share)
+    return shares

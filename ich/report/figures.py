@@ -1,0 +1,89 @@
+"""Pictures: slices in windows, and what a network said of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int16, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ich.ct.windowing import Window, apply_window
+from ich.findings import ANY, KINDS
+
+BRAIN, SUBDURAL, BONE = Window(level=40, width=80), Window(level=80, width=200), Window(level=600, width=2800)
+THREE_WINDOWS = {"brain  L40 W80": BRAIN, "subdural  L80 W200": SUBDURAL, "bone  L600 W2800": BONE}
+INCH = 1.9
+"""Width of one slice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One slice with what stands above it."""
+
+    hu: Int16[np.ndarray, "height width"]
+    caption: str
+
+
+def windows_figure(pictures: Sequence[Picture]) -> Figure:
+    """A column a slice, a row a window: brain, subdural, bone."""
+    figure = Figure(figsize=(INCH * len(pictures) + 0.3, INCH * len(THREE_WINDOWS) + 0.3), layout="compressed")
+    for row, (axes, (name, window)) in enumerate(
+        zip(figure.subplots(len(THREE_WINDOWS), len(pictures), squeeze=False), THREE_WINDOWS.items(), strict=True)
+    ):
+        for one, picture in zip(axes, pictures, strict=True):
+            _show(one, picture.hu, window, picture.caption if row == 0 else "")
+        axes[0].set_ylabel(name, fontsize=8)
+    return figure
+
+
+def sheet_figure(rows: dict[str, Sequence[Picture]]) -> Figure:
+    """Rows of slices in the brain window, each row under its name."""
+    width = max(len(pictures) for pictures in rows.values())
+    figure = Figure(figsize=(INCH * width + 0.3, (INCH + 0.35) * len(rows)), layout="compressed")
+    for axes, (name, pictures) in zip(figure.subplots(len(rows), width, squeeze=False), rows.items(), strict=True):
+        for one in axes:
+            one.set_axis_off()
+        for one, picture in zip(axes, pictures, strict=False):
+            one.set_axis_on()
+            _show(one, picture.hu, BRAIN, picture.caption)
+        axes[0].set_axis_on()
+        axes[0].set_ylabel(name, fontsize=8)
+    return figure
+
+
+def hardest_and_easiest(
+    labels: UInt8[np.ndarray, "n 6"], probabilities: Float64[np.ndarray, "n 6"], *, count: int = 6
+) -> dict[str, np.ndarray]:
+    """Places in the tables for a sheet: the surest finds, the worst misses, the worst false alarms (label any)."""
+    p_any = probabilities[:, ANY]
+    positive, negative = (np.flatnonzero(labels[:, ANY] == value) for value in (1, 0))
+    return {
+        "found": positive[np.argsort(-p_any[positive], kind="stable")][:count],
+        "missed most": positive[np.argsort(p_any[positive], kind="stable")][:count],
+        "false alarms": negative[np.argsort(-p_any[negative], kind="stable")][:count],
+    }
+
+
+def caption(labels: UInt8[np.ndarray, " 6"], probabilities: Float64[np.ndarray, " 6"]) -> str:
+    """The kinds that are there, and the probability of any."""
+    kinds = [kind for kind, label in zip(KINDS, labels, strict=False) if label]
+    return f"{', '.join(kinds) or 'none'}\np(any) {probabilities[ANY]:.2f}"
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG; equal figures give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _show(axes: Axes, hu: np.ndarray, window: Window, title: str) -> None:
+    grey = apply_window(torch.from_numpy(hu).float(), level=window.level, width=window.width)
+    axes.imshow(grey.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_title(title, fontsize=6.5)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,105 @@
+"""What a training leaves in its run besides its parameters: metrics, folds, digests, checkpoints, predictions."""
+
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from ich import metric
+from ich.config import compose, launch
+from ich.data.module import HeadCT
+from ich.findings import FINDINGS
+from ich.model.learner import MONITOR, Learner, Scored
+from ich.report.tracking import Run, RunLogger, open_run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What a trainer needs to leave a record; in the other processes of a run, an empty one."""
+
+    folder: Path
+    logger: Logger | None = None
+    recorder: "RunRecorder | None" = None
+
+    @property
+    def callbacks(self) -> Sequence[Callback]:
+        return [self.recorder] if self.recorder else []
+
+
+@contextmanager
+def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
+    """Open the run in the one process that writes; what was learned is uploaded also after a failure."""
+    folder = cache / "runs" / uuid.uuid4().hex
+    if rank_zero_only.rank != 0:
+        yield Record(folder=folder)
+        return
+    with open_run(name=_name(cfg), params=compose.flat(cfg), tags={}) as run:
+        run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+        folder.mkdir(parents=True)
+        recorder = RunRecorder(run, folder)
+        try:
+            yield Record(folder=folder, logger=RunLogger(run), recorder=recorder)
+        finally:
+            recorder.upload()
+            shutil.rmtree(folder)
+
+
+class RunRecorder(Callback):
+    """Writes folds, digests and the best validation's predictions as the training goes."""
+
+    def __init__(self, run: Run, folder: Path) -> None:
+        self.run = run
+        self.folder = folder
+        self.best: dict[str, float] = {}
+        self.best_epoch = 0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._record_data(trainer.datamodule)  # type: ignore[attr-defined]
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._record_data(trainer.datamodule)  # type: ignore[attr-defined]
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Learner)
+        assert pl_module.validated is not None
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        if not self.best or scores[MONITOR] < self.best[MONITOR]:
+            self.best, self.best_epoch = scores, trainer.current_epoch
+            data: HeadCT = trainer.datamodule  # type: ignore[attr-defined]
+            write_predictions(self.folder / "predictions" / "val.csv", data, pl_module.validated)
+
+    def upload(self) -> None:
+        """Put checkpoints and predictions into the run."""
+        for file in sorted(self.folder.glob("predictions/*.csv")):
+            self.run.log_file(file, "predictions")
+        for file in sorted(self.folder.glob("*.ckpt")):
+            self.run.log_file(file, "checkpoints")
+
+    def _record_data(self, data: HeadCT) -> None:
+        self.run.set_tags({"data_digest": data.cohort_digest, "store_digest": data.store.digest})
+        folds = self.folder / "folds.csv"
+        data.folds[["image_id", "patient_id", "fold"]].to_csv(folds, index=False)
+        self.run.log_file(folds)
+
+
+def write_predictions(path: Path, data: HeadCT, scored: Scored) -> None:
+    """`image_id,study_id,patient_id`, the labels, the probabilities `p_…` with 17 digits; a row a slice."""
+    table = data.index.loc[scored.rows, ["image_id", "study_id", "patient_id"]].reset_index(drop=True)
+    labels = pd.DataFrame(scored.labels, columns=list(FINDINGS))
+    probabilities = pd.DataFrame(metric.probabilities(scored.logits), columns=[f"p_{finding}" for finding in FINDINGS])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.concat([table, labels, probabilities], axis=1).to_csv(path, index=False, float_format="%.17g")
+
+
+def _name(cfg: DictConfig) -> str:
+    """What the list of runs shows: the network and its windows' file name where Hydra knows it."""
+    return f"{cfg.model.name} {launch.choice('window')}" if cfg.fit else f"{cfg.model.name} validation"

@@ -1,0 +1,37 @@
+"""What a training prints: its windows before, one small table after."""
+
+import numpy as np
+from pytorch_lightning.utilities import rank_zero_only
+from rich.console import Console
+from rich.table import Table
+
+from ich import metric
+from ich.data.module import HeadCT
+from ich.model.learner import Learner
+from ich.report.recorder import Record
+from ich.report.tracking import ui_command
+
+SHOWN = ("weighted_log_loss", "auc/any", "average_precision/any", "precision", "recall", "f1", "accuracy")
+
+
+@rank_zero_only
+def show_settings(learner: Learner) -> None:
+    """The windows, so that nobody trains with one and believes in the other."""
+    Console().print(f"windows: {learner.classifier.window.describe()}", highlight=False)
+
+
+@rank_zero_only
+def show_results(record: Record, data: HeadCT) -> None:
+    """Each metric of the best epoch beside its floor: what the training fold's prevalence scores as everybody's answer."""
+    assert record.recorder is not None
+    scores, epoch = record.recorder.best, record.recorder.best_epoch
+    labels = data.labels[data.val_rows]
+    floors = metric.score(labels, np.broadcast_to(data.prevalence, labels.shape), prevalence=data.prevalence)
+    title = f"Best validation (epoch {epoch}): {len(labels)} slices of held-out patients"
+    table = Table("metric", "score", "floor", title=title, title_justify="left")
+    for name in SHOWN:
+        if name in floors:
+            table.add_row(name, f"{scores[f'val/{name}']:.4f}", f"{floors[name]:.4f}")
+    console = Console()
+    console.print(table)
+    console.print(f"run {record.recorder.run.id}; open the runs with: {ui_command()}", highlight=False, soft_wrap=True)

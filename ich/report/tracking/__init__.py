@@ -1,0 +1,23 @@
+"""Runs in MLflow; the only room that imports it. An import points only to an earlier line of this map:
+
+    store        where runs are kept, and the command that shows them
+    run          one run: what it holds, how it ends
+    sweep        a multirun: one parent, its children
+    checkpoint   `runs:/ID` to a file
+"""
+
+from ich.report.tracking.checkpoint import UnknownCheckpoint, resolve_checkpoint
+from ich.report.tracking.run import Run, open_run
+from ich.report.tracking.store import TrackingFailed, ui_command
+from ich.report.tracking.sweep import PARENT_VARIABLE, open_sweep
+
+__all__ = [
+    "PARENT_VARIABLE",
+    "Run",
+    "TrackingFailed",
+    "UnknownCheckpoint",
+    "open_run",
+    "open_sweep",
+    "resolve_checkpoint",
+    "ui_command",
+]

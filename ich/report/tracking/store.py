@@ -1,0 +1,157 @@
+"""Where runs are kept: `mlflow.db` and `mlruns/` beside train.py, MLflow's own defaults, or what MLFLOW_TRACKING_URI names."""
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from filelock import FileLock
+
+from ich.errors import InputError
+
+if TYPE_CHECKING:
+    import mlflow
+
+PROJECT = Path(__file__).resolve().parents[3]
+"""The folder of train.py: default paths lie in it, whatever the working directory."""
+
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+SQLITE = "sqlite:///"
+
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # a new database would tell of each of its tables
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; MLflow's 7 block a call to a dead server for 246 s
+}
+"""What MLflow is told before its first import, where the user has not."""
+
+ANSWER_SECONDS = 10
+"""How long a server may take to answer at all before a run is opened there."""
+
+
+class TrackingFailed(InputError):
+    """The place where runs are kept cannot be used, or did not take all of a run."""
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the sqlite database beside train.py."""
+    return os.environ.get(URI_VARIABLE, "").strip() or f"{SQLITE}{quote((PROJECT / 'mlflow.db').as_posix(), safe='/:')}"
+
+
+def connect() -> "mlflow.MlflowClient":
+    """A client of the place where runs are kept; a new sqlite database is made first (seconds, once). Raises TrackingFailed."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    uri = tracking_uri()
+    database = _sqlite_file(uri)
+    if database:
+        _create_database(database, uri)
+    elif uri.startswith(("http://", "https://")):
+        _ask(uri)
+    from mlflow.tracking import MlflowClient  # imported late: it takes seconds
+
+    with failures_named():
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)  # a database of another version is refused here
+    return client
+
+
+def experiment_id(client: "mlflow.MlflowClient", name: str) -> str:
+    """The id of an experiment, made where it is not there yet; local artifacts lie beside the database."""
+    database = _sqlite_file(tracking_uri())
+    if database is None:
+        return _create_experiment(client, name, artifacts=None)
+    with FileLock(_lock(database)):
+        return _create_experiment(client, name, artifacts=_artifacts(database) / name)
+
+
+@contextmanager
+def failures_named() -> Iterator[None]:
+    """Turn what MLflow raises into TrackingFailed, which says where."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        raise TrackingFailed(f"{tracking_uri()}: {error}") from error
+
+
+def ui_command() -> str:
+    """What opens the runs: a command, or the address of a server."""
+    uri = tracking_uri()
+    if uri.startswith(("http://", "https://")):
+        return uri
+    if URI_VARIABLE in os.environ or not (PROJECT / "Makefile").is_file() or shutil.which("make") is None:
+        return f"mlflow ui --backend-store-uri {uri}"
+    return "make ui" if Path.cwd() == PROJECT else f"make -C {PROJECT} ui"
+
+
+def _create_experiment(client: "mlflow.MlflowClient", name: str, *, artifacts: Path | None) -> str:
+    with failures_named():
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            return str(client.create_experiment(name, artifact_location=artifacts.as_uri() if artifacts else None))
+    if found.lifecycle_stage != "active":
+        raise TrackingFailed(
+            f"{tracking_uri()}: the experiment {name} was deleted; restore it with "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+        )
+    return str(found.experiment_id)
+
+
+def _create_database(database: Path, uri: str) -> None:
+    """Make a new database aside and move it into place, so that neither a second process nor a crash meets half of it."""
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(_lock(database)):
+            _create_artifacts(_artifacts(database))
+            if database.exists():
+                return
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+            aside = database.with_name(f"{database.name}.new")
+            aside.unlink(missing_ok=True)
+            store = SqlAlchemyStore(f"{SQLITE}{quote(aside.as_posix(), safe='/:')}", _artifacts(database).as_uri())
+            store._dispose_engine()
+            aside.replace(database)
+    except OSError as error:
+        raise TrackingFailed(f"{uri}: runs cannot be kept here: {error}; {URI_VARIABLE} names another place") from error
+
+
+def _create_artifacts(artifacts: Path) -> None:
+    if not artifacts.exists():
+        artifacts.mkdir()
+        shutil.copyfile(PROJECT / "mlruns.gitignore", artifacts / ".gitignore")
+
+
+def _ask(uri: str) -> None:
+    """Refuse a server that does not answer, before MLflow retries for long; any answer will do."""
+    try:
+        urllib.request.urlopen(uri, timeout=ANSWER_SECONDS).close()
+    except urllib.error.HTTPError:
+        return
+    except OSError as error:
+        raise TrackingFailed(
+            f"{uri}: the tracking server does not answer ({error}); start it, or unset {URI_VARIABLE} to keep runs in "
+            f"{PROJECT / 'mlflow.db'}"
+        ) from error
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    if not uri.startswith(SQLITE):
+        return None
+    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0])).absolute()
+
+
+def _artifacts(database: Path) -> Path:
+    return database.parent / "mlruns"
+
+
+def _lock(database: Path) -> Path:
+    return database.with_name(f"{database.name}.lock")

@@ -1,0 +1,101 @@
+"""A learner on its devices: processes, precision, progress, checkpoints."""
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
+
+from ich.errors import InputError
+from ich.model.learner import MONITOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerSettings:
+    """Where and how long to train, in Lightning's words; `auto` takes what the machine has."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    devices: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
+    strategy: Literal["auto", "ddp"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    max_epochs: Annotated[int, Ge(1)] = 2
+    accumulate_grad_batches: Annotated[int, Ge(1)] = 1
+    gradient_clip_val: Annotated[float, Gt(0)] | None = None
+    num_nodes: Annotated[int, Ge(1)] = 1
+
+    def __post_init__(self) -> None:
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            raise ValueError("this machine has no GPU that torch can use; take trainer=cpu or trainer=auto")
+        if self.accelerator == "mps" and not torch.backends.mps.is_available():
+            raise ValueError("this machine has no Apple GPU that torch can use; take trainer=cpu or trainer=auto")
+        if self.on_gpu and isinstance(self.devices, int) and self.devices > torch.cuda.device_count():
+            raise ValueError(f"devices={self.devices}, but this machine has {torch.cuda.device_count()} GPUs")
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.accelerator in ("auto", "gpu") and torch.cuda.is_available()
+
+    @property
+    def num_processes(self) -> int:
+        """Processes on this machine."""
+        if self.devices != "auto":
+            return self.devices
+        return torch.cuda.device_count() if self.on_gpu else 1
+
+    def create(self, *, folder: Path, callbacks: Sequence[Callback], logger: Logger | None) -> Trainer:
+        """The trainer; `folder` gets best.ckpt (lowest MONITOR) and last.ckpt."""
+        precision = self.precision
+        if precision == "auto":
+            precision = "bf16-mixed" if self.on_gpu else "32-true"
+        return Trainer(
+            accelerator=self.accelerator,
+            devices=self.num_processes if self.strategy == "ddp" else self.devices,
+            strategy=self.strategy,
+            num_nodes=self.num_nodes,
+            precision=precision,
+            max_epochs=self.max_epochs,
+            accumulate_grad_batches=self.accumulate_grad_batches,
+            gradient_clip_val=self.gradient_clip_val,
+            default_root_dir=folder,
+            logger=logger or False,
+            callbacks=[_checkpoints(folder), RichProgressBar(leave=False), *callbacks],
+            num_sanity_val_steps=0,  # its scores would be half a validation
+            log_every_n_steps=1,
+            use_distributed_sampler=False,  # it pads; ich.data.module shares rows out unpadded
+            enable_model_summary=False,
+        )
+
+
+class JobFailed(InputError):
+    """A job of a sweep, in a process of its own, did not end well; it has said why itself."""
+
+
+def run_as_own_process(command: Sequence[str]) -> None:
+    """Run one job of a sweep over several devices: Lightning starts the other processes from this one's command line."""
+    job = subprocess.Popen(command)
+    try:
+        code = job.wait()
+    except BaseException:
+        job.terminate()
+        job.wait()
+        raise
+    if code:
+        raise JobFailed(f"exit code {code} of: {' '.join(command)}")
+
+
+def _checkpoints(folder: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor=MONITOR,
+        mode="min",
+        save_top_k=1,
+        save_last=True,
+        enable_version_counter=False,
+    )

@@ -1,0 +1,41 @@
+"""Predict: python predict.py checkpoint=runs:/ID input=FOLDER output=out"""
+
+import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand before torchvision)
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+from omegaconf import DictConfig
+
+from ich import config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """The keys of conf/predict.yaml."""
+
+    checkpoint: str
+    input: Path
+    output: Path
+    batch_size: Annotated[int, Ge(1)]
+    device: Literal["auto", "cpu", "cuda", "mps"]
+
+
+def predict(cfg: DictConfig) -> None:
+    """Probabilities of every readable slice of `input`, and the reasons for the rest."""
+    # Imported here, so that --help needs no torch.
+    from ich.predictor import Predictor
+    from ich.report.predictions import predict_folder, write_predictions
+    from ich.report.tracking import resolve_checkpoint
+
+    predictor = Predictor.load(resolve_checkpoint(cfg.checkpoint), cfg.device)
+    output = Path(cfg.output)
+    predictions = predict_folder(predictor, Path(cfg.input), batch_size=cfg.batch_size, leave_out=output)
+    write_predictions(predictions, output)
+    print(f"{len(predictions.probabilities)} slices predicted, {len(predictions.rejected)} files refused: {output}")
+
+
+if __name__ == "__main__":
+    config.launch(predict, name="predict", keys=Keys)

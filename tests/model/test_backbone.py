@@ -1,0 +1,56 @@
+"""timm networks behind an explicit signature."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from ich.model.backbone import Backbone, start_at
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenetv2_100", "efficientnet_b2", "test_byobnet"])
+@pytest.mark.parametrize("in_chans", [1, 3, 5])
+def test_any_number_of_channels_becomes_six_logits(name: str, in_chans: int) -> None:
+    network = Backbone(name=name).create(in_chans).eval()
+    assert network(torch.zeros(2, in_chans, 64, 64)).shape == (2, 6)
+
+
+def test_an_unknown_network_is_refused_with_the_nearest_names() -> None:
+    with pytest.raises(ValueError, match=r"timm has no network 'resnet5O'; near: .*resnet50"):
+        Backbone(name="resnet5O")
+
+
+def test_a_missing_weights_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no weights file"):
+        Backbone(name="resnet18", weights=tmp_path / "none.safetensors")
+
+
+def test_local_weights_are_loaded_without_their_head(tmp_path: Path) -> None:
+    donor = timm.create_model("test_byobnet", num_classes=1000)
+    torch.save(donor.state_dict(), tmp_path / "weights.pth")
+    network = Backbone(name="test_byobnet", weights=tmp_path / "weights.pth").create(3)
+    stem = "stem.conv.weight"
+    assert torch.equal(network.state_dict()[stem], donor.state_dict()[stem])
+    assert network.get_classifier().weight.shape[0] == 6
+
+
+def test_pretrained_weights_get_their_own_mean_repeated_over_windows(tmp_path: Path) -> None:
+    torch.save(timm.create_model("test_byobnet").state_dict(), tmp_path / "weights.pth")
+    mean, std = Backbone(name="test_byobnet", weights=tmp_path / "weights.pth").normalization(5)
+    assert mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406, 0.485, 0.456])
+    assert std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225, 0.229, 0.224])
+
+
+def test_from_scratch_nothing_is_normalized() -> None:
+    mean, std = Backbone(name="resnet18").normalization(3)
+    assert mean.unique().tolist() == [0.0]
+    assert std.unique().tolist() == [1.0]
+
+
+def test_a_head_started_at_the_prevalence_answers_it() -> None:
+    network = Backbone(name="test_byobnet").create(3)
+    prevalence = torch.tensor([0.01, 0.05, 0.04, 0.05, 0.06, 0.14])
+    start_at(network, prevalence)
+    network.get_classifier().weight.data.zero_()
+    assert torch.allclose(torch.sigmoid(network.eval()(torch.rand(1, 3, 64, 64)))[0], prevalence, atol=1e-6)

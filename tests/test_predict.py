@@ -1,0 +1,136 @@
+"""predict.py as a user runs it: every file in one of two tables, and a submission."""
+
+import csv
+import resource
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ich.findings import FINDINGS
+from tests.project import Project, Trained
+
+
+@pytest.fixture(scope="module")
+def odd(project: Project, trained: Trained, dicom_odd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What predict.py writes of the two hundred odd files."""
+    output = tmp_path_factory.mktemp("odd")
+    started = time.monotonic()
+    project.run("predict.py", f"checkpoint={trained.checkpoint}", f"input={dicom_odd}", f"output={output}")
+    assert time.monotonic() - started < 120  # no file hangs
+    return output
+
+
+def manifest(dicom_odd: Path) -> list[dict[str, str]]:
+    with (dicom_odd / "MANIFEST.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_odd_file_has_an_outcome_that_the_manifest_allows(odd: Path, dicom_odd: Path) -> None:
+    good = pd.read_csv(odd / "probabilities.csv")["file"].tolist()
+    bad = pd.read_csv(odd / "rejected.csv").set_index("file")["reason"].to_dict()
+    for row in manifest(dicom_odd):
+        assert (row["file"] in good) + (row["file"] in bad) == 1, row["file"]
+        outcome = "readable" if row["file"] in good else bad[row["file"]]
+        allowed = {row["expected"].removeprefix("refuse:"), *row["also_ok"].split("|")}
+        if row["transfer_syntax"] in ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"):
+            allowed.add("unsupported_codec")  # without the extra jpeg-lossless
+        assert outcome in allowed, f"{row['file']}: {outcome}, allowed {allowed}"
+
+
+def test_every_other_file_of_the_folder_is_named_too(odd: Path, dicom_odd: Path) -> None:
+    named = {*pd.read_csv(odd / "probabilities.csv")["file"], *pd.read_csv(odd / "rejected.csv")["file"]}
+    assert named == {file.relative_to(dicom_odd).as_posix() for file in dicom_odd.rglob("*") if file.is_file()}
+
+
+def test_one_slice_in_many_syntaxes_has_one_probability(odd: Path) -> None:
+    table = pd.read_csv(odd / "probabilities.csv").set_index("file")
+    same = table[table.index.str.startswith("same_slice__")][list(FINDINGS)].to_numpy()
+    assert len(same) >= 8
+    assert "same_slice__deflated_le.dcm" in table.index
+    assert np.ptp(same, axis=0).max() < 1e-5
+
+
+def test_memory_stays_under_two_gigabytes(odd: Path) -> None:
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2e6  # kB, of the largest command so far
+
+
+def test_a_real_test_folder_becomes_a_submission(project: Project, trained: Trained, mini: Path, tmp_path: Path) -> None:
+    folder = mini / "rsna-intracranial-hemorrhage-detection" / "stage_2_test"
+    project.run("predict.py", f"checkpoint={trained.checkpoint}", f"input={folder}", f"output={tmp_path}")
+    submission = pd.read_csv(tmp_path / "submission.csv")
+    sample = pd.read_csv(folder.parent / "stage_2_sample_submission.csv")
+    assert list(submission.columns) == ["ID", "Label"]
+    assert set(submission["ID"]) == set(sample["ID"])
+    assert len(submission) == 6 * len(list(folder.iterdir()))
+    assert submission["Label"].between(0, 1).all()
+
+
+def test_validation_and_prediction_share_one_path(project: Project, trained: Trained, tmp_path: Path) -> None:
+    val = pd.read_csv(project.artifact(trained.run, "predictions/val.csv")).set_index("image_id").sort_index()
+    files = {file.stem: file for file in (project.root / "cache" / "phantom").rglob("*.dcm")}
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for image_id in val.index:
+        shutil.copy(files[image_id], folder)
+    project.run("predict.py", f"checkpoint={trained.checkpoint}", f"input={folder}", f"output={tmp_path / 'out'}")
+    predicted = pd.read_csv(tmp_path / "out" / "probabilities.csv").set_index("image_id").sort_index()
+    assert predicted.index.equals(val.index)
+    for finding in FINDINGS:
+        assert np.abs(predicted[finding] - val[f"p_{finding}"]).max() < 1e-5
+
+
+def test_a_single_file_is_enough(project: Project, trained: Trained, tmp_path: Path) -> None:
+    file = next((project.root / "cache" / "phantom").rglob("*.dcm"))
+    project.run("predict.py", f"checkpoint={trained.checkpoint}", f"input={file}", f"output={tmp_path / 'out'}")
+    table = pd.read_csv(tmp_path / "out" / "probabilities.csv")
+    assert table["file"].tolist() == [file.name]
+    assert list(table.columns) == ["file", "image_id", *FINDINGS]
+
+
+def test_a_folder_without_a_slice_is_no_failure(project: Project, trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "note.txt").write_text("no slice")
+    project.run("predict.py", f"checkpoint={trained.checkpoint}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}")
+    assert pd.read_csv(tmp_path / "out" / "probabilities.csv").empty
+    assert pd.read_csv(tmp_path / "out" / "rejected.csv")["reason"].tolist() == ["not_dicom"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["input=none", "output=out"], 2, "checkpoint"),
+        (["checkpoint=runs:/0123", "input=none", "output=out"], 1, "0123"),
+        (["checkpoint=none.ckpt", "input=none", "output=out"], 1, "none.ckpt"),
+    ],
+)
+def test_a_mistake_is_one_message(project: Project, trained: Trained, words: list[str], code: int, said: str) -> None:
+    done = project.run("predict.py", *words, code=code)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_empty_folder_is_refused(project: Project, trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    done = project.run(
+        "predict.py", f"checkpoint={trained.checkpoint}", f"input={tmp_path / 'in'}", f"output={tmp_path}", code=1
+    )
+    assert "the folder is empty" in done.stderr
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_and_never_run(project: Project, tmp_path: Path) -> None:
+    import pickle
+
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "sprung",))  # type: ignore[return-value]
+
+    (tmp_path / "trap.ckpt").write_bytes(pickle.dumps(Trap()))
+    done = project.run(
+        "predict.py", f"checkpoint={tmp_path / 'trap.ckpt'}", f"input={tmp_path}", f"output={tmp_path / 'out'}", code=1
+    )
+    assert "trap.ckpt" in done.stderr
+    assert not (tmp_path / "sprung").exists()

@@ -1,0 +1,197 @@
+"""train.py as a user runs it: the run it leaves, what it prints, how it ends."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from ich.findings import FINDINGS
+from tests.project import SMALL, Project, Trained
+
+KAGGLE_WEIGHTS = np.array([1, 1, 1, 1, 1, 2]) / 7
+
+
+def independent_weighted_log_loss(table: pd.DataFrame) -> float:
+    """The challenge's formula, spelled out anew from the columns of predictions/val.csv."""
+    total = 0.0
+    for weight, finding in zip(KAGGLE_WEIGHTS, FINDINGS, strict=True):
+        p = table[f"p_{finding}"].clip(1e-15, 1 - 1e-15)
+        y = table[finding]
+        total += weight * -(y * np.log(p) + (1 - y) * np.log1p(-p)).mean()
+    return total
+
+
+def best_logged(project: Project, run_id: str, name: str) -> float:
+    return min(metric.value for metric in project.client.get_metric_history(run_id, name))
+
+
+def test_a_run_ends_finished_with_every_metric_by_epoch(project: Project, trained: Trained) -> None:
+    assert trained.run.info.status == "FINISHED"
+    for name in ("weighted_log_loss", "precision", "recall", "f1", "accuracy", "loss", "floor", "skill", "recall_micro"):
+        for stage in ("train", "val"):
+            history = project.client.get_metric_history(trained.run.info.run_id, f"{stage}/{name}")
+            assert [point.step for point in history] == [0, 1], f"{stage}/{name}"
+
+
+def test_parameters_are_flat_and_complete(trained: Trained) -> None:
+    params = trained.run.data.params
+    assert params["optimizer.lr"] == "0.003"
+    assert params["model.name"] == "test_byobnet"
+    assert params["geometry.size"] == "96"
+    assert params["data.patients"] == "6"
+
+
+def test_the_run_holds_its_configuration(project: Project, trained: Trained) -> None:
+    config = yaml.safe_load(project.artifact(trained.run, "config.yaml").read_text())
+    assert config["trainer"]["max_epochs"] == 2
+    assert config["scheduler"]["max_lr"] == config["optimizer"]["lr"] == 3e-3
+
+
+def test_the_run_names_its_data_and_its_code(trained: Trained) -> None:
+    assert len(trained.run.data.tags["data_digest"]) >= 16
+    assert len(trained.run.data.tags["store_digest"]) >= 16
+
+
+def test_no_patient_is_in_two_folds(project: Project, trained: Trained) -> None:
+    folds = pd.read_csv(project.artifact(trained.run, "folds.csv"))
+    assert list(folds.columns) == ["image_id", "patient_id", "fold"]
+    assert folds.groupby("patient_id")["fold"].nunique().max() == 1
+    assert folds["fold"].nunique() == 3
+
+
+def test_the_logged_score_is_that_of_the_predictions(project: Project, trained: Trained) -> None:
+    table = pd.read_csv(project.artifact(trained.run, "predictions/val.csv"))
+    assert list(table.columns) == [
+        "image_id", "study_id", "patient_id", *FINDINGS, *(f"p_{finding}" for finding in FINDINGS)
+    ]  # fmt: skip
+    logged = best_logged(project, trained.run.info.run_id, "val/weighted_log_loss")
+    assert independent_weighted_log_loss(table) == pytest.approx(logged, abs=1e-12)
+
+
+def test_best_and_last_checkpoints_are_kept_and_scratch_is_not(project: Project, trained: Trained) -> None:
+    assert project.artifact(trained.run, "checkpoints/best.ckpt").is_file()
+    assert project.artifact(trained.run, "checkpoints/last.ckpt").is_file()
+    assert not list((project.root / "cache" / "runs").iterdir())
+
+
+def test_the_windows_are_printed_and_a_table_with_floors_and_the_way_to_the_runs(trained: Trained) -> None:
+    assert "L40 W80" in trained.printed
+    assert "weighted_log_loss" in trained.printed
+    assert "floor" in trained.printed
+    assert trained.run.info.run_id in trained.printed
+    assert "make ui" in trained.printed or "mlflow ui" in trained.printed
+
+
+def test_everything_is_written_beside_train_py(project: Project, trained: Trained) -> None:
+    assert {"cache", "mlflow.db", "mlruns", "outputs"} <= {path.name for path in project.root.iterdir()}
+    assert {path.name for path in project.root.parent.iterdir()} == {"project"}
+    assert (project.root / "mlruns" / ".gitignore").read_text() == (project.root / "mlruns.gitignore").read_text()
+
+
+def test_validation_alone_repeats_the_best_score(project: Project, trained: Trained) -> None:
+    project.run("train.py", *SMALL, "fit=false", f"checkpoint={trained.checkpoint}")
+    run = project.newest()
+    again = run.data.metrics["val/weighted_log_loss"]
+    assert again == pytest.approx(best_logged(project, trained.run.info.run_id, "val/weighted_log_loss"), abs=1e-9)
+    assert not [name for name in run.data.metrics if name.startswith("train/")]
+    assert project.artifact(run, "predictions/val.csv").is_file()
+
+
+def test_the_same_seed_trains_the_same_network(project: Project, trained: Trained) -> None:
+    project.run("train.py", *SMALL)
+    again = project.newest()
+    for name, value in trained.run.data.metrics.items():
+        assert again.data.metrics[name] == value, name
+
+
+def test_validation_without_a_checkpoint_is_refused(project: Project) -> None:
+    done = project.run("train.py", *SMALL, "fit=false", code=1)
+    assert "checkpoint=" in done.stderr
+
+
+def test_weights_of_another_model_are_refused_in_words(project: Project, trained: Trained) -> None:
+    done = project.run("train.py", *SMALL, "window=brain", f"checkpoint={trained.checkpoint}", code=1)
+    assert "another model, window or context" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_folder_is_refused_without_a_traceback(project: Project, tmp_path: Path) -> None:
+    done = project.run("train.py", "data=rsna", f"data.root={tmp_path / 'none'}", code=1)
+    assert str(tmp_path / "none") in done.stderr
+    assert "Traceback" not in done.stderr
+    assert project.newest().info.status == "FAILED"
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_training_is_killed_in_the_record_and_keeps_its_checkpoint(
+    project: Project, trained: Trained, sent: signal.Signals, code: int
+) -> None:
+    before = {run.info.run_id for run in project.runs()}
+    process = subprocess.Popen(
+        project.command("train.py", *SMALL, "trainer.max_epochs=1000"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    run_id = _wait_for_first_epoch(project, before)
+    os.kill(process.pid, sent)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == code, printed.decode()
+    run = project.client.get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert project.artifact(run, "checkpoints/last.ckpt").is_file()
+
+
+def _wait_for_first_epoch(project: Project, before: set[str]) -> str:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for run in project.runs():
+            if run.info.run_id not in before and "val/weighted_log_loss" in run.data.metrics:
+                return run.info.run_id
+        time.sleep(0.5)
+    raise AssertionError("no epoch ended within two minutes")
+
+
+def test_a_sweep_is_one_parent_with_a_child_a_value(project: Project, trained: Trained) -> None:
+    project.run("train.py", "-m", *SMALL, "trainer.max_epochs=1", "optimizer.lr=1e-4,3e-4,1e-3")
+    parent = next(run for run in project.runs() if "mlflow.parentRunId" not in run.data.tags)
+    children = project.runs(f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
+    assert parent.info.status == "FINISHED"
+    assert [child.info.status for child in children] == ["FINISHED"] * 3
+    assert sorted(float(child.data.params["optimizer.lr"]) for child in children) == [1e-4, 3e-4, 1e-3]
+    assert all("val/weighted_log_loss" in child.data.metrics for child in children)
+
+
+def test_a_sweep_with_a_failed_child_failed(project: Project, trained: Trained, tmp_path: Path) -> None:
+    project.run("train.py", "-m", "model=resnet50", "data=rsna", f"data.root={tmp_path}", "seed=0,1", code=1)
+    parent = next(run for run in project.runs() if "mlflow.parentRunId" not in run.data.tags)
+    assert parent.info.status == "FAILED"
+
+
+def test_two_processes_leave_one_run_and_the_scores_of_one(project: Project, trained: Trained) -> None:
+    two = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+    count = len(project.runs())
+    project.run("train.py", *SMALL, *two)
+    run = project.newest()
+    assert len(project.runs()) == count + 1
+    assert run.info.status == "FINISHED"
+    checkpoint = f"checkpoint=runs:/{run.info.run_id}"
+    project.run("train.py", *SMALL, "fit=false", checkpoint)
+    one_process = project.newest().data.metrics
+    project.run("train.py", *SMALL, *two, "fit=false", checkpoint)
+    two_processes = project.newest().data.metrics
+    assert one_process.keys() == two_processes.keys()
+    for name, value in one_process.items():
+        assert two_processes[name] == pytest.approx(value, abs=1e-6), name
+
+
+def test_a_sweep_over_two_processes_has_a_run_a_child(project: Project, trained: Trained) -> None:
+    two = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+    project.run("train.py", "-m", *SMALL, *two, "trainer.max_epochs=1", "seed=0,1")
+    parent = next(run for run in project.runs() if "mlflow.parentRunId" not in run.data.tags)
+    children = project.runs(f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
+    assert parent.info.status == "FINISHED"
+    assert [child.info.status for child in children] == ["FINISHED"] * 2

@@ -1,0 +1,99 @@
+"""Train: python train.py model=resnet50 window=brain3"""
+
+import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand before torchvision)
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
+from omegaconf import DictConfig
+
+from ich import config
+
+if TYPE_CHECKING:
+    from ich.data.module import HeadCT
+    from ich.model.learner import Learner
+
+# torch and mlflow are imported where they are used, so that --help and --cfg need neither.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """The keys of conf/train.yaml that are no group."""
+
+    seed: Annotated[int, Ge(0)]
+    checkpoint: str | None
+    fit: bool
+
+
+def train(cfg: DictConfig) -> None:
+    """Build, fit, report; compose and check are done by now."""
+    from ich.config.signature import build
+    from ich.report.recorder import record_run
+    from ich.report.summary import show_results, show_settings
+    from ich.trainer import TrainerSettings, run_as_own_process
+
+    settings: TrainerSettings = build(cfg.trainer)
+    if config.is_sweep_job() and settings.num_processes > 1:
+        run_as_own_process(config.job_command())
+        return
+    data, learner = build_data(cfg), build_learner(cfg)
+    show_settings(learner)
+    with record_run(cfg, cache=data.source.cache) as record:
+        trainer = settings.create(folder=record.folder, callbacks=record.callbacks, logger=record.logger)
+        (trainer.fit if cfg.fit else trainer.validate)(learner, datamodule=data)
+    show_results(record, data)
+
+
+def build_data(cfg: DictConfig) -> "HeadCT":
+    """Slices and labels in folds, from the groups data, geometry and augment."""
+    from ich.config.signature import build
+    from ich.data.module import HeadCT
+
+    return HeadCT(
+        source=build(cfg.data),
+        geometry=build(cfg.geometry),
+        augment=build(cfg.augment),
+        seed=cfg.seed,
+    )
+
+
+def build_learner(cfg: DictConfig) -> "Learner":
+    """The classifier and how it learns, from the groups model, window, context, loss, optimizer and scheduler."""
+    from pytorch_lightning import seed_everything
+
+    from ich.config.compose import plain
+    from ich.config.signature import build
+    from ich.model.classifier import HemorrhageClassifier
+    from ich.model.learner import Learner
+    from ich.predictor import load_checkpoint, load_weights
+    from ich.report.tracking import resolve_checkpoint
+
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    classifier = HemorrhageClassifier(
+        backbone=build(cfg.model), window=build(cfg.window), context=build(cfg.context)
+    )
+    if cfg.checkpoint is not None:
+        path = resolve_checkpoint(cfg.checkpoint)
+        load_weights(classifier, load_checkpoint(path), path)
+    return Learner(
+        classifier=classifier,
+        loss=build(cfg.loss),
+        optimizer=build(cfg.optimizer),
+        scheduler=build(cfg.scheduler),
+        settings=plain(cfg),
+        prior_bias=cfg.model.prior_bias and cfg.checkpoint is None,
+    )
+
+
+def around_sweep(command: Sequence[str]) -> AbstractContextManager[object]:
+    """A multirun is one parent run; its children are opened inside."""
+    from ich.report.tracking import open_sweep
+
+    return open_sweep(command)
+
+
+if __name__ == "__main__":
+    config.launch(train, name="train", keys=Keys, around_sweep=around_sweep)
