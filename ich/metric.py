@@ -110,9 +110,9 @@ def _both_classes(positive: Bool[np.ndarray, "n 6"]) -> Bool[np.ndarray, " 6"]:
     return np.asarray(positive.any(axis=0) & ~positive.all(axis=0))
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> Float64[np.ndarray, "*labels"]:
-    """part / whole, 0 where the whole is 0."""
-    return np.asarray(part / np.maximum(whole, 1))
+def _ratio(part: ArrayLike, whole: ArrayLike) -> Float64[np.ndarray, "*labels"]:
+    """One count over another, 0 where the other is 0."""
+    return np.asarray(np.asarray(part) / np.maximum(whole, 1))
 
 
 def _by_label(name: str, values: np.ndarray, *, among: Bool[np.ndarray, " 6"] | None = None) -> dict[str, float]:

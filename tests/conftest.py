@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import tests.typecheck  # noqa: F401  (pytest's --jaxtyping-packages names it)
 from tests.project import REPOSITORY, SMALL, Project, Trained
 
 SHARED = REPOSITORY.parent / "shared"

@@ -162,14 +162,24 @@ def spoken(one: Override, command: Command) -> str:
 
 
 def check_files(command: Command) -> Iterator[Mistake]:
-    """YAML that cannot be parsed, or says a key twice."""
-    chosen = [files.groups(command.conf).get(group, {}).get(name) for group, name in command.choices.items()]
-    for file in [command.file, *(choice.file for choice in chosen if choice)]:
-        try:
-            OmegaConf.load(file)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            yield Mistake(key=file.stem, what=f"no YAML: {error.problem}", where=place(file, line))
+    """YAML that cannot be parsed, or says a key twice; the experiment first, since it chooses the others."""
+    for file in (command.experiment_file, command.file):
+        mistakes = [*_check_file(file)] if file else []
+        yield from mistakes
+        if mistakes:
+            return
+    for group, name in command.choices.items():
+        choice = files.groups(command.conf).get(group, {}).get(name)
+        if choice:
+            yield from _check_file(choice.file)
+
+
+def _check_file(file: Path) -> Iterator[Mistake]:
+    try:
+        OmegaConf.load(file)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        yield Mistake(key=file.stem, what=f"no YAML: {error.problem}", where=place(file, line))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

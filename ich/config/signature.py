@@ -5,6 +5,7 @@ import functools
 import importlib
 import inspect
 import json
+import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -91,7 +92,7 @@ def _look_up(name: str) -> Any:
     for count in range(len(parts) - 1, 0, -1):
         try:
             found: Any = importlib.import_module(".".join(parts[:count]))
-        except ModuleNotFoundError:
+        except ImportError:
             continue
         for part in parts[count:]:
             found = getattr(found, part, None)
@@ -112,7 +113,7 @@ def _arguments(
         elif value == MISSING:
             mistakes.append(_mistake((*path, name), "it is missing: it has no default, so give it a value"))
         else:
-            values[name] = coerce((*path, name), hints.get(name, _by_default(parameters[name])), value, mistakes)
+            values[name] = coerce((*path, name), hints[name], value, mistakes)
     if not partial:
         for name, parameter in parameters.items():
             if parameter.default is inspect.Parameter.empty and name not in given and parameter.kind is not parameter.VAR_KEYWORD:
@@ -120,17 +121,36 @@ def _arguments(
     return values
 
 
+_ANYTHING = bool | int | float | str | list[Any] | None
+
+
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """What each argument is annotated with; where a library does not annotate, the type of its default."""
+    function = target.__init__ if inspect.isclass(target) else target
+    hints = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        annotated = parameter.annotation
+        if annotated is inspect.Parameter.empty:
+            kind = type(parameter.default)
+            hints[name] = kind if kind in _SCALARS else _ANYTHING
+        elif isinstance(annotated, str):
+            hints[name] = _evaluated(annotated, inspect.unwrap(function))
+        else:
+            hints[name] = annotated
+    return hints
+
+
+def _evaluated(annotated: str, function: Callable[..., Any]) -> Any:
+    """An annotation that stands as text in its library's source; some name what only type checkers import."""
     try:
-        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+        return typing.get_type_hints(_Holder(annotated), vars(sys.modules[function.__module__]), include_extras=True)["it"]
     except (NameError, TypeError):
-        return {}
+        return _ANYTHING
 
 
-def _by_default(parameter: inspect.Parameter) -> Any:
-    """Where a library does not annotate: the type of the default, or any scalar."""
-    kind = type(parameter.default)
-    return kind if kind in _SCALARS else bool | int | float | str | list[Any] | None
+class _Holder:
+    def __init__(self, annotated: str) -> None:
+        self.__annotations__ = {"it": annotated}
 
 
 def coerce(path: tuple[str, ...], hint: Any, value: Any, mistakes: list[Mistake]) -> Any:
@@ -140,7 +160,10 @@ def coerce(path: tuple[str, ...], hint: Any, value: Any, mistakes: list[Mistake]
         return _call(path, hint, values, mistakes) if len(mistakes) == count else None
     if isinstance(value, dict) and TARGET in value:
         return construct(path, value, mistakes)
-    if isinstance(value, list) and typing.get_origin(hint) in (Sequence, list):
+    if typing.get_origin(hint) in (Sequence, list):
+        if not isinstance(value, list):
+            mistakes.append(_mistake(path, f"{value!r} is not a list"))
+            return None
         (item,) = typing.get_args(hint)
         return [coerce((*path, str(place)), item, one, mistakes) for place, one in enumerate(value)]
     try:

@@ -1,26 +1,27 @@
 """The bytes of a file to the DICOM elements that a slice needs, or BadSlice.
 
-A walk of our own over the elements (PS3.5, chapters 7 and 10), and not pydicom's reader, because the files come from anywhere and are
-read by threads: pydicom builds an object for every nested item (a deflated file of 100 kB can ask for 6 GB), recurses into sequences,
-inflates without a bound, and warns from deep inside, which cannot be silenced for one thread alone. The walk is flat and bounded,
-copies the few values that ich wants and steps over the rest. The tests hold it against pydicom.
+A walk of our own over the elements (PS3.5, chapter 7), and not pydicom's reader: files come from anywhere and are read
+by threads, but pydicom builds an object for every nested item (a deflated file of 100 kB can make it ask for 6 GB),
+recurses into sequences, inflates without a bound, and warns from deep inside, which cannot be silenced for one thread
+alone. The walk is flat and bounded, copies the few values that are wanted, and steps over the rest. The tests hold it
+against pydicom.
 """
 
 import re
 import stat
+import struct
 import zlib
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
-from struct import Struct
-from struct import error as StructError
 from typing import Literal, get_args
 
 from ich.errors import InputError
 
 Reason = Literal[
-    "empty", "not_dicom", "bad_header", "not_ct", "multi_frame", "colour", "localizer", "not_axial", "no_pixels", "bad_size",
-    "bad_pixel_format", "bad_spacing", "bad_rescale", "unsupported_codec", "truncated", "corrupt_pixels", "implausible_hu",
+    "empty", "not_dicom", "bad_header", "not_ct", "multi_frame", "colour", "localizer", "not_axial", "no_pixels",
+    "bad_size", "bad_pixel_format", "bad_spacing", "bad_rescale", "unsupported_codec", "truncated", "corrupt_pixels",
+    "implausible_hu",
 ]  # fmt: skip
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """In order of precedence: a file with several faults gets the first."""
@@ -33,6 +34,7 @@ MAX_ELEMENTS = 200_000
 """Walked over in one file, nested ones included: 0.2 s."""
 
 IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
@@ -40,33 +42,17 @@ BIG_ENDIAN = "1.2.840.10008.1.2.2"
 class Tag:
     """The elements that are read, (group, element) as one number."""
 
-    RECOGNITION_CODE = 0x0008_0010
-    IMAGE_TYPE = 0x0008_0008
-    SOP_CLASS = 0x0008_0016
-    SOP_INSTANCE = 0x0008_0018
-    MODALITY = 0x0008_0060
-    SERIES_DESCRIPTION = 0x0008_103E
-    PATIENT_ID = 0x0010_0020
-    STUDY_INSTANCE = 0x0020_000D
-    SERIES_INSTANCE = 0x0020_000E
-    POSITION = 0x0020_0032
-    ORIENTATION = 0x0020_0037
-    SAMPLES_PER_PIXEL = 0x0028_0002
-    PHOTOMETRIC = 0x0028_0004
-    NUMBER_OF_FRAMES = 0x0028_0008
-    ROWS = 0x0028_0010
-    COLUMNS = 0x0028_0011
-    PIXEL_SPACING = 0x0028_0030
-    BITS_ALLOCATED = 0x0028_0100
-    BITS_STORED = 0x0028_0101
-    HIGH_BIT = 0x0028_0102
-    PIXEL_REPRESENTATION = 0x0028_0103
-    RESCALE_INTERCEPT = 0x0028_1052
-    RESCALE_SLOPE = 0x0028_1053
-    RESCALE_TYPE = 0x0028_1054
-    MODALITY_LUT = 0x0028_3000
-    FLOAT_PIXELS = 0x7FE0_0008
-    DOUBLE_PIXELS = 0x7FE0_0009
+    IMAGE_TYPE, RECOGNITION_CODE = 0x0008_0008, 0x0008_0010
+    SOP_CLASS, SOP_INSTANCE = 0x0008_0016, 0x0008_0018
+    MODALITY, SERIES_DESCRIPTION = 0x0008_0060, 0x0008_103E
+    PATIENT_ID, STUDY_INSTANCE, SERIES_INSTANCE = 0x0010_0020, 0x0020_000D, 0x0020_000E
+    POSITION, ORIENTATION, PIXEL_SPACING = 0x0020_0032, 0x0020_0037, 0x0028_0030
+    SAMPLES_PER_PIXEL, PHOTOMETRIC = 0x0028_0002, 0x0028_0004
+    NUMBER_OF_FRAMES, ROWS, COLUMNS = 0x0028_0008, 0x0028_0010, 0x0028_0011
+    BITS_ALLOCATED, BITS_STORED = 0x0028_0100, 0x0028_0101
+    HIGH_BIT, PIXEL_REPRESENTATION = 0x0028_0102, 0x0028_0103
+    RESCALE_INTERCEPT, RESCALE_SLOPE, RESCALE_TYPE = 0x0028_1052, 0x0028_1053, 0x0028_1054
+    MODALITY_LUT, FLOAT_PIXELS, DOUBLE_PIXELS = 0x0028_3000, 0x7FE0_0008, 0x7FE0_0009
 
 
 _WANTED = frozenset(value for value in vars(Tag).values() if isinstance(value, int))
@@ -104,8 +90,8 @@ class PixelData:
 class Elements:
     """What a file holds: raw values by tag, where its pixels are, and how they are encoded.
 
-    `data` is the file's first bytes (after inflating), `size` counts all of them. `cut` says that the data end inside an element before
-    the pixels.
+    `data` are the file's first bytes (after inflating), `size` counts all. `cut`: they end inside an element that
+    stands before the pixels.
     """
 
     path: str
@@ -138,10 +124,10 @@ class Elements:
 
 
 def read_elements(source: Path | str | bytes, *, header_only: bool = False) -> Elements:
-    """Parse a file or its bytes. With `header_only` the pixels are not read, as long as nothing wanted stands behind them.
+    """Parse a file or its bytes. With `header_only` no pixels are read, unless something wanted stands behind them.
 
-    Raises BadSlice: empty, not_dicom, bad_header, bad_size (of what a deflated data set inflates to), truncated. A file that cannot be
-    opened is `not_dicom`, so that a loop over a folder has one exception to catch.
+    Raises BadSlice: empty, not_dicom, bad_header, bad_size (of what a deflated data set inflates to), truncated. A file
+    that cannot be opened is `not_dicom`, so that a loop over a folder has one exception to catch.
     """
     path = "(bytes)" if isinstance(source, bytes) else str(source)
     data, size = _load(source, path, HEADER_BYTES if header_only else MAX_BYTES)
@@ -172,7 +158,7 @@ def _parse(path: str, data: bytes, size: int) -> Elements:
     if not data:
         raise BadSlice(path, "empty", "the file has no bytes; copy or export it again")
     position = _dataset_start(path, data)
-    transfer_syntax, position = _read_meta(data, position)
+    transfer_syntax, position = _read_meta(path, data, position)
     if transfer_syntax == DEFLATED:
         whole = len(data) == size
         data = _inflate(path, data[position:], whole=whole)
@@ -180,16 +166,23 @@ def _parse(path: str, data: bytes, size: int) -> Elements:
     first = data[position : position + 6]
     big_endian = first[:1] == b"\0" != first[1:2]  # group 0008 is 00 08 in big endian
     if transfer_syntax and first and big_endian != (transfer_syntax == BIG_ENDIAN):
-        found = "big" if big_endian else "little"
-        raise BadSlice(path, "bad_header", f"the elements are {found} endian, and not as {transfer_syntax} says; export it again")
+        detail = f"the elements are {'big' if big_endian else 'little'} endian, and not as {transfer_syntax} says"
+        raise BadSlice(path, "bad_header", f"{detail}; export the file again")
     explicit = _is_vr(first[4:]) or transfer_syntax not in ("", IMPLICIT)
     walk = _Walk(path, data, position, explicit=explicit, big_endian=big_endian)
     values, pixels, cut = walk.collect(size)
     if b"ACR-NEMA" in values.get(Tag.RECOGNITION_CODE, b""):
         raise BadSlice(path, "bad_header", "this is ACR-NEMA, which came before DICOM; convert it to DICOM")
     return Elements(
-        path=path, data=data, size=size, transfer_syntax=transfer_syntax, big_endian=big_endian, values=values, pixels=pixels, cut=cut
-    )  # fmt: skip
+        path=path,
+        data=data,
+        size=size,
+        transfer_syntax=transfer_syntax,
+        big_endian=big_endian,
+        values=values,
+        pixels=pixels,
+        cut=cut,
+    )
 
 
 def _dataset_start(path: str, data: bytes) -> int:
@@ -199,14 +192,14 @@ def _dataset_start(path: str, data: bytes) -> int:
     begins = data[:2] in (b"\x02\0", b"\x08\0") and data[3:4] == b"\0"
     length = int.from_bytes(data[4:8], "little")
     if len(data) < 132 or not begins or not (_is_vr(data[4:6]) or length < len(data)):
-        raise BadSlice(path, "not_dicom", "there is no DICM at byte 128; this is another kind of file, or its download failed")
+        raise BadSlice(path, "not_dicom", "there is no DICM at byte 128: another kind of file, or a failed download")
     return 0
 
 
-def _read_meta(data: bytes, position: int) -> tuple[str, int]:
+def _read_meta(path: str, data: bytes, position: int) -> tuple[str, int]:
     """The transfer syntax in the file meta group 0002, empty where it has none, and where the group ends."""
     transfer_syntax = b""
-    walk = _Walk("", data, position, explicit=True, big_endian=False)
+    walk = _Walk(path, data, position, explicit=True, big_endian=False)
     while data[walk.position : walk.position + 2] == b"\x02\0" and len(data) >= walk.position + 12:
         tag, start, length = walk.step()
         walk.position = start + length
@@ -221,11 +214,11 @@ def _inflate(path: str, data: bytes, *, whole: bool) -> bytes:
     try:
         inflated = stream.decompress(data, MAX_BYTES)
     except zlib.error as error:
-        raise BadSlice(path, "bad_header", f"the deflated data set is damaged ({error}); copy or export it again") from error
+        raise BadSlice(path, "bad_header", f"the deflated data are damaged ({error}); export the file again") from error
     if stream.unconsumed_tail:
-        raise BadSlice(path, "bad_size", f"the deflated data set inflates to more than {MAX_BYTES >> 20} MiB, which no slice needs")
+        raise BadSlice(path, "bad_size", f"it inflates to more than the {MAX_BYTES:,} bytes of one slice; leave it out")
     if whole and not stream.eof:
-        raise BadSlice(path, "truncated", "the deflated data set ends too early; copy or export it again")
+        raise BadSlice(path, "truncated", "the deflated data end too early; copy or export the file again")
     return inflated
 
 
@@ -239,11 +232,11 @@ class _Walk:
     def __init__(self, path: str, data: bytes, position: int, *, explicit: bool, big_endian: bool) -> None:
         self.path, self.data, self.position, self.explicit = path, data, position, explicit
         order = ">" if big_endian else "<"
-        self.begin, self.length = Struct(order + "HH2sH"), Struct(order + "I")
+        self.begin, self.length = struct.Struct(order + "HH2sH"), struct.Struct(order + "I")
         self.left = MAX_ELEMENTS
 
     def step(self) -> tuple[int, int, int]:
-        """Tag, start of the value, and length of the element at the position, which stays. Raises struct.error where the data end."""
+        """Tag, start of the value and length of the element at the position. Raises struct.error where the data end."""
         group, number, vr, length = self.begin.unpack_from(self.data, self.position)
         start = self.position + 8
         # Some writers switch to implicit elements in the middle of explicit ones; items have no VR at all.
@@ -254,7 +247,8 @@ class _Walk:
             start += 4
         self.left -= 1
         if not self.left:
-            raise BadSlice(self.path, "bad_header", f"there are more than {MAX_ELEMENTS:,} elements; one slice has hundreds")
+            detail = f"there are more than {MAX_ELEMENTS:,} elements, where one slice has hundreds"
+            raise BadSlice(self.path, "bad_header", f"{detail}; leave it out")
         return group << 16 | number, start, length
 
     def collect(self, size: int) -> tuple[dict[int, bytes], PixelData | None, bool]:
@@ -272,12 +266,15 @@ class _Walk:
                     if values.setdefault(tag, value) != value:
                         where = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
                         raise BadSlice(self.path, "bad_header", f"element {where} stands twice, with different values")
-        except StructError:
+        except struct.error:
             return values, pixels, pixels is None
         return values, pixels, pixels is None and self.position > size
 
     def _behind_items(self, position: int) -> int:
-        """Where an element of undefined length ends. Sequences and their items open and close by turns, so one count does for both."""
+        """Where an element of undefined length ends.
+
+        Sequences and their items open and close by turns, so one count does for both.
+        """
         depth = 1
         while depth:
             self.position = position

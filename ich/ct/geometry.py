@@ -3,7 +3,8 @@
 Points are (row, column) in pixels, whole at the centres of pixels: pixel i reaches from i - 0.5 to i + 0.5.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import cv2
@@ -24,6 +25,8 @@ MIN_HEAD_MM = 12.0
 """The shorter side of the last discs below the vertex."""
 MIN_ROUNDNESS = 1 / 3
 """Shorter over longer side: shoulders have 0.4, heads 0.6 and more, the top of a table below 0.1."""
+MIN_PART = 0.1
+"""A solid part of less than this share of the largest is what a holder leaves where it touches."""
 
 MIN_SIZE, MAX_SIZE = 16, 2048
 MIN_FIELD_MM, MAX_FIELD_MM = 32.0, 1024.0
@@ -42,39 +45,46 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warp:
-    """How a square [S, S] lies on its source slice [H, W]: source point = origin + step * square point.
+    """How a square [S, S] lies on its source slice [H, W]: source point = origin + step * square point, along each axis.
 
-    `field_mm` is the side of the square, None where the slice has no spacing; `head` is None where none was found or looked
-    for; `widened` says that the head was larger than the field asked for, so that this slice alone has a coarser scale.
+    `field_mm` is the side of the square, None where the slice has no spacing; `head_found` says that it lies round a head;
+    `widened` that this head was larger than the field asked for, so that this slice alone has a coarser scale.
     """
 
-    source_shape: tuple[int, int]
+    height: int
+    width: int
     size: int
-    origin: Point
-    step: Point
+    origin_row: float
+    origin_column: float
+    step_row: float
+    step_column: float
     field_mm: float | None
-    head: Head | None
+    head_found: bool
     widened: bool
 
     def points_to_source(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """Points of the square as points of the source slice."""
-        return np.asarray(self.origin) + points * np.asarray(self.step)
+        return points * (self.step_row, self.step_column) + (self.origin_row, self.origin_column)
 
     def points_to_square(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """Points of the source slice as points of the square."""
-        return (points - np.asarray(self.origin)) / np.asarray(self.step)
+        return (points - (self.origin_row, self.origin_column)) / (self.step_row, self.step_column)
 
-    def to_square(self, image: Float32[np.ndarray, "height width"], *, outside: float) -> Float32[np.ndarray, "size size"]:
+    def to_square(
+        self, image: Int16[np.ndarray, "height width"] | Float[np.ndarray, "height width"], *, outside: float
+    ) -> Float32[np.ndarray, "size size"]:
         """Bring an image of the source slice to the square; `outside` is what lies beyond the slice."""
-        return _resample(image, shape=(self.size, self.size), origin=self.origin, step=self.step, outside=outside)
+        rows = _weights(self.height, self.size, self.origin_row, self.step_row)
+        columns = _weights(self.width, self.size, self.origin_column, self.step_column)
+        return _resample(image, rows, columns, outside)
 
     def to_source(
-        self, heat: Float32[np.ndarray, "size size"], *, outside: float = 0.0
+        self, heat: Float[np.ndarray, "size size"], *, outside: float = 0.0
     ) -> Float32[np.ndarray, "height width"]:
         """Put a map of the square back on the source slice; `outside` is what the square does not cover."""
-        step = (1 / self.step[0], 1 / self.step[1])
-        origin = (-self.origin[0] * step[0], -self.origin[1] * step[1])
-        return _resample(heat, shape=self.source_shape, origin=origin, step=step, outside=outside)
+        rows = _weights(self.size, self.height, -self.origin_row / self.step_row, 1 / self.step_row)
+        columns = _weights(self.size, self.width, -self.origin_column / self.step_column, 1 / self.step_column)
+        return _resample(heat, rows, columns, outside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,25 +117,17 @@ class HeadGeometry:
         height, width = hu.shape
         return _apply(self.place(find_head(hu, spacing_mm), (height, width), spacing_mm), hu)
 
-    def place(self, head: Head | None, source_shape: tuple[int, int], spacing_mm: Point) -> Warp:
-        """Lay the field round a head found here or on other slices of the series.
+    def place(self, head: Head | None, shape: tuple[int, int], spacing_mm: Point) -> Warp:
+        """Lay the field round a head, found here or on other slices of the series.
 
-        The head's centre of area stands in the middle; where a long nose or a cut head would leave the field, its box does.
+        The head's centre of area stands in the middle; where the head would then leave the field, its box does.
         """
-        middle, field_mm = _middle(source_shape), self.field_mm
-        if head is not None:
-            field_mm = max(self.field_mm, *_box_mm(head, spacing_mm))
-            middle = _fit(head, (field_mm / 2 / spacing_mm[0], field_mm / 2 / spacing_mm[1]))
-        step = (field_mm / self.size / spacing_mm[0], field_mm / self.size / spacing_mm[1])
-        return Warp(
-            source_shape=source_shape,
-            size=self.size,
-            origin=_origin(middle, step, self.size),
-            step=step,
-            field_mm=field_mm,
-            head=head,
-            widened=field_mm > self.field_mm,
-        )
+        if head is None:
+            return _centre(_middle(shape), shape, spacing_mm, size=self.size, field_mm=self.field_mm)
+        field_mm = max(self.field_mm, *_box_mm(head, spacing_mm))
+        middle = _fit(head, (field_mm / 2 / spacing_mm[0], field_mm / 2 / spacing_mm[1]))
+        warp = _centre(middle, shape, spacing_mm, size=self.size, field_mm=field_mm)
+        return replace(warp, head_found=True, widened=field_mm > self.field_mm)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,55 +145,59 @@ class FullGeometry:
         height, width = hu.shape
         row, column = spacing_mm or (1.0, 1.0)
         field = max(height * row, width * column)
-        step = (field / self.size / row, field / self.size / column)
-        warp = Warp(
-            source_shape=(height, width),
-            size=self.size,
-            origin=_origin(_middle((height, width)), step, self.size),
-            step=step,
-            field_mm=field if spacing_mm else None,
-            head=None,
-            widened=False,
-        )
-        return _apply(warp, hu)
+        warp = _centre(_middle((height, width)), (height, width), (row, column), size=self.size, field_mm=field)
+        return _apply(replace(warp, field_mm=field if spacing_mm else None), hu)
 
 
 def find_head(hu: Int16[np.ndarray, "height width"], spacing_mm: Point) -> Head | None:
     """The largest body that is neither thin nor long; None where there is only air, a head holder or a table.
 
-    Its convex hull is what is measured: open sinuses and airways belong to a head, and the air between it and a holder does not.
+    Bodies are told apart with their holes filled, so that open sinuses and dark streaks of metal divide no head. What is
+    measured is the convex hull of a body's solid parts, so that a holder that closes a ring with the head adds nothing.
     """
     every = (max(1, round(GRID_MM / spacing_mm[0])), max(1, round(GRID_MM / spacing_mm[1])))
-    phase = (every[0] // 2, every[1] // 2)
     grid_mm = (every[0] * spacing_mm[0], every[1] * spacing_mm[1])
-    body = (hu[phase[0] :: every[0], phase[1] :: every[1]] > BODY_HU).astype(np.uint8)
-    # What touches the edge is opened against air too: a holder that lies along the edge is as thin as elsewhere.
-    opened = cv2.morphologyEx(body, cv2.MORPH_OPEN, _disc(HOLDER_MM, grid_mm), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
-    sides = np.sort(stats[:, [cv2.CC_STAT_HEIGHT, cv2.CC_STAT_WIDTH]] * np.asarray(grid_mm), axis=1)
-    area = np.where((sides[:, 0] >= MIN_HEAD_MM) & (sides[:, 0] >= MIN_ROUNDNESS * sides[:, 1]), stats[:, cv2.CC_STAT_AREA], 0)
-    area[0] = 0  # the background
-    if not area.any():
+    dense = (hu[every[0] // 2 :: every[0], every[1] // 2 :: every[1]] > BODY_HU).astype(np.uint8)
+    solid = _open(dense, grid_mm)
+    bodies = _outlines(_open(_fill(dense, _outlines(dense)), grid_mm))
+    inside = [solid & _fill(dense, [body]) for body in bodies if _is_compact(body, grid_mm)]
+    return _measure(_outlines(max(inside, key=cv2.countNonZero)), every) if inside else None
+
+
+def _outlines(mask: np.ndarray) -> Sequence[np.ndarray]:
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return tuple(contours)
+
+
+def _fill(like: np.ndarray, outlines: Sequence[np.ndarray]) -> np.ndarray:
+    return np.asarray(cv2.drawContours(np.zeros_like(like), outlines, -1, 1, thickness=cv2.FILLED))
+
+
+def _open(mask: np.ndarray, grid_mm: Point) -> np.ndarray:
+    """Erase what a disc of HOLDER_MM does not fit in. Beyond the edge is air: what lies along it is as thin as elsewhere."""
+    rows, columns = (round(HOLDER_MM / one) | 1 for one in grid_mm)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (columns, rows))
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0))
+
+
+def _is_compact(outline: np.ndarray, grid_mm: Point) -> bool:
+    _, _, width, height = cv2.boundingRect(outline)
+    short, long = sorted((height * grid_mm[0], width * grid_mm[1]))
+    return bool(short >= max(MIN_HEAD_MM, MIN_ROUNDNESS * long))
+
+
+def _measure(parts: Sequence[np.ndarray], every: tuple[int, int]) -> Head | None:
+    """Centre of area and box of the convex hull of all but small parts, from points of the grid to points of the slice."""
+    least = MIN_PART * max(map(cv2.contourArea, parts), default=0.0)
+    kept = [part for part in parts if cv2.contourArea(part) >= least]
+    hull = cv2.convexHull(np.concatenate(kept)) if kept else np.zeros((1, 1, 2), np.int32)
+    moments = cv2.moments(hull)
+    if moments["m00"] == 0:
         return None
-    return _measure((labels == area.argmax()).astype(np.uint8), every, phase)
-
-
-def _disc(diameter_mm: float, grid_mm: Point) -> np.ndarray:
-    """A disc of an odd number of grid points."""
-    rows, columns = (round(diameter_mm / one) | 1 for one in grid_mm)
-    kernel: np.ndarray = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (columns, rows))
-    return kernel
-
-
-def _measure(body: np.ndarray, every: tuple[int, int], phase: tuple[int, int]) -> Head:
-    """Centre of area and box of the body's convex hull, from points of the grid to points of the slice."""
-    contours, _ = cv2.findContours(body, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    hull = cv2.fillConvexPoly(np.zeros_like(body), cv2.convexHull(np.concatenate(contours)), 1)
-    moments = cv2.moments(hull, binaryImage=True)
     left, top, width, height = cv2.boundingRect(hull)
 
     def to_slice(row: float, column: float) -> Point:
-        return row * every[0] + phase[0], column * every[1] + phase[1]
+        return row * every[0] + every[0] // 2, column * every[1] + every[1] // 2
 
     return Head(
         centre=to_slice(moments["m01"] / moments["m00"], moments["m10"] / moments["m00"]),
@@ -218,27 +224,35 @@ def _middle(shape: tuple[int, int]) -> Point:
     return (shape[0] - 1) / 2, (shape[1] - 1) / 2
 
 
-def _origin(middle: Point, step: Point, size: int) -> Point:
-    return middle[0] - step[0] * (size - 1) / 2, middle[1] - step[1] * (size - 1) / 2
+def _centre(middle: Point, shape: tuple[int, int], spacing_mm: Point, *, size: int, field_mm: float) -> Warp:
+    step_row, step_column = (field_mm / size / spacing for spacing in spacing_mm)
+    return Warp(
+        height=shape[0],
+        width=shape[1],
+        size=size,
+        origin_row=middle[0] - step_row * (size - 1) / 2,
+        origin_column=middle[1] - step_column * (size - 1) / 2,
+        step_row=step_row,
+        step_column=step_column,
+        field_mm=field_mm,
+        head_found=False,
+        widened=False,
+    )
 
 
 def _apply(warp: Warp, hu: Int16[np.ndarray, "height width"]) -> Prepared:
-    square = warp.to_square(hu.astype(np.float32), outside=AIR_HU)
+    square = warp.to_square(hu, outside=AIR_HU)
     return Prepared(hu=np.rint(square).astype(np.int16), warp=warp)
 
 
-def _resample(
-    image: Float32[np.ndarray, "height width"], *, shape: tuple[int, int], origin: Point, step: Point, outside: float
-) -> Float32[np.ndarray, "rows columns"]:
-    """The one resampling: the mean over each output pixel where pixels grow, linear interpolation where they shrink.
+def _resample(image: np.ndarray, rows: csr_array, columns: csr_array, outside: float) -> Float32[np.ndarray, "rows columns"]:
+    """The one resampling: rows @ image @ columns.T, on what differs from `outside`.
 
-    Both axes are independent, so it is rows @ image @ columns.T with about step + 1 weights in a row: sparse products take less
-    than cv2.resize does, for any origin and step, in one thread. Transposing makes each run along memory.
+    Sparse products take less time than cv2.resize, for any origin and step, and one thread. Subtracting and converting in one go
+    and transposing by OpenCV save most of it: memory is what costs here.
     """
-    rows = _weights(image.shape[0], shape[0], origin[0], step[0])
-    columns = _weights(image.shape[1], shape[1], origin[1], step[1])
-    inside = columns @ cv2.transpose(rows @ (image - np.float32(outside)))
-    return np.asarray(cv2.transpose(inside)) + np.float32(outside)
+    inside = columns @ cv2.transpose(rows @ np.subtract(image, outside, dtype=np.float32))
+    return np.asarray(cv2.transpose(inside) + np.float32(outside))
 
 
 def _weights(count: int, size: int, origin: float, step: float) -> csr_array:

@@ -13,12 +13,13 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from ich import metric
-from ich.config import compose, launch
+from ich import config, metric
+from ich.config import compose
 from ich.data.module import HeadCT
 from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
-from ich.report.tracking import Run, RunLogger, open_run
+from ich.report.lightning_logger import RunLogger
+from ich.report.tracking import Run, open_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,4 +103,4 @@ def write_predictions(path: Path, data: HeadCT, scored: Scored) -> None:
 
 def _name(cfg: DictConfig) -> str:
     """What the list of runs shows: the network and its windows' file name where Hydra knows it."""
-    return f"{cfg.model.name} {launch.choice('window')}" if cfg.fit else f"{cfg.model.name} validation"
+    return f"{cfg.model.name} {config.choice('window')}" if cfg.fit else f"{cfg.model.name} validation"

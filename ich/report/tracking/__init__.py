@@ -1,18 +1,19 @@
 """Runs in MLflow; the only room that imports it. An import points only to an earlier line of this map:
 
-    store        where runs are kept, and the command that shows them
-    run          one run: what it holds, how it ends
-    sweep        a multirun: one parent, its children
-    checkpoint   `runs:/ID` to a file
+store        where runs are kept, and the command that shows them
+run          one run: what it holds, how it ends
+sweep        a multirun: one parent, its children
+checkpoint   `runs:/ID` to a file
 """
 
 from ich.report.tracking.checkpoint import UnknownCheckpoint, resolve_checkpoint
-from ich.report.tracking.run import Run, open_run
+from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run
 from ich.report.tracking.store import TrackingFailed, ui_command
-from ich.report.tracking.sweep import PARENT_VARIABLE, open_sweep
+from ich.report.tracking.sweep import JobsFailed, open_sweep
 
 __all__ = [
     "PARENT_VARIABLE",
+    "JobsFailed",
     "Run",
     "TrackingFailed",
     "UnknownCheckpoint",

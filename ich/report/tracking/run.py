@@ -1,16 +1,210 @@
 """One run: parameters, metrics by epoch, files, tags, and a state that is true however it ends."""
 
+import contextlib
 import getpass
 import logging
 import os
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from itertools import batched
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from ich.report.tracking.store import PROJECT, TrackingFailed, connect, experiment_id, failures_named, tracking_uri
+from ich.config.files import PROJECT
+from ich.report.tracking.store import TrackingFailed, connect, experiment_id, failures_named
+
+if TYPE_CHECKING:
+    import mlflow
+
+State = Literal["FINISHED", "FAILED", "KILLED"]
+
+PARENT_VARIABLE = "ICH_PARENT_RUN"
+"""The id of the multirun that a run belongs to; set by open_sweep, inherited by processes."""
+
+# MLflow's limits (mlflow/utils/validation.py), and its words for tags (mlflow/utils/mlflow_tags.py).
+PARAMS_A_BATCH = 100
+METRICS_A_BATCH = 1000
+PARAM_LENGTH = 6000
+TAG_LENGTH = 8000
+PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"
+
+FAILURE_TAG = "failure"
+STOPPED = (128 + 2, 128 + 15)
+"""Exit codes after Ctrl-C and SIGTERM."""
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """A run that is open.
+
+    Metrics are sent from a thread of their own: a server that stopped answering blocks a call for half a minute, and a
+    training must not wait for it. What could not be sent is sent again with the next metrics, and with its first
+    timestamp, so that MLflow keeps it once. Files, texts and tags are sent at once and raise TrackingFailed.
+    """
+
+    def __init__(self, client: "mlflow.MlflowClient", run_id: str) -> None:
+        self.id = run_id
+        self._client = client
+        self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tracking")
+        self._unsent: list[mlflow.entities.Metric] = []  # appended to by the caller, emptied by the sender
+        self._sending: Future[None] | None = None
+        self._warned = False
+
+    def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
+        """Metrics of one epoch; nan and infinity are kept as MLflow keeps them (infinity as the largest float)."""
+        from mlflow.entities import Metric
+
+        now = _milliseconds()
+        self._unsent += [Metric(name, float(value), now, epoch) for name, value in metrics.items()]
+        if self._sending is None or self._sending.running() or self._sending.done():
+            self._sending = self._sender.submit(self._try_to_send)
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """A copy of a file, under a folder of the run."""
+        with failures_named():
+            self._client.log_artifact(self.id, str(path), folder or None)
+
+    def log_text(self, text: str, name: str) -> None:
+        """A text as the file `name` of the run."""
+        with failures_named():
+            self._client.log_text(self.id, text, name)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        with failures_named():
+            self._client.log_batch(self.id, tags=[RunTag(name, str(text)[:TAG_LENGTH]) for name, text in tags.items()])
+
+    def close(self, state: State, message: str = "") -> None:
+        """Send what is left and write the state; a Ctrl-C meanwhile is raised afterwards. Raises TrackingFailed."""
+        done = self._sender.submit(self._close, state, message)
+        self._sender.shutdown(wait=False)
+        interruption: BaseException | None = None
+        while not done.done():
+            try:
+                wait([done])
+            except BaseException as signal:
+                interruption = signal
+        if interruption:
+            raise interruption
+        done.result()
+
+    def _close(self, state: State, message: str) -> None:
+        try:
+            self._send()
+            if message:
+                self.set_tags({FAILURE_TAG: message, NOTE_TAG: message})
+        finally:
+            with failures_named():
+                self._client.set_terminated(self.id, state)
+
+    def _try_to_send(self) -> None:
+        try:
+            self._send()
+        except TrackingFailed as failure:
+            if not self._warned:
+                log.warning("metrics wait until they can be sent: %s", failure)
+            self._warned = True
+
+    def _send(self) -> None:
+        while batch := self._unsent[:METRICS_A_BATCH]:
+            with failures_named():
+                self._client.log_batch(self.id, metrics=batch)
+            del self._unsent[: len(batch)]
+
+
+@contextmanager
+def open_run(
+    *,
+    name: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+    parent_id: str | None = None,
+    experiment: str = "ich",
+    command: Sequence[str] | None = None,
+) -> Iterator[Run]:
+    """A new run, open for the block: FINISHED after it, FAILED (with the message) by an exception, KILLED by a signal.
+
+    `parent_id` is the multirun it belongs to (by default the one in ICH_PARENT_RUN), `command` what started it (by
+    default this process's command line). Raises TrackingFailed where runs cannot be kept.
+    """
+    client = connect()
+    parent_id = parent_id or os.environ.get(PARENT_VARIABLE)
+    tags = {
+        "mlflow.source.name": shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]])[:TAG_LENGTH],
+        "mlflow.source.type": "LOCAL",
+        **_user(),
+        **_code_version(),
+        **({PARENT_TAG: parent_id} if parent_id else {}),
+        **tags,
+    }
+    with failures_named():
+        created = client.create_run(experiment_id(client, experiment), tags=tags, run_name=name)
+    run = Run(client, created.info.run_id)
+    try:
+        _log_params(client, run.id, params)
+        yield run
+    except BaseException as error:
+        try:
+            run.close(*outcome(error))
+        except TrackingFailed as failure:  # the first error is the one to tell
+            error.add_note(str(failure))
+            log.warning("the state of run %s could not be written: %s", run.id, failure)
+        raise
+    else:
+        run.close("FINISHED")
+
+
+def outcome(error: BaseException) -> tuple[State, str]:
+    """State and message of a run that an exception ended: whatever is no Exception stops a process from outside."""
+    if isinstance(error, SystemExit):
+        if not error.code:
+            return "FINISHED", ""
+        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning answers Ctrl-C with exit code 1
+            return "KILLED", ""
+        return ("KILLED", "") if error.code in STOPPED else ("FAILED", f"exit code {error.code}")
+    if isinstance(error, Exception):
+        return "FAILED", f"{type(error).__name__}: {error}"
+    return "KILLED", ""
+
+
+def _log_params(client: "mlflow.MlflowClient", run_id: str, params: Mapping[str, object]) -> None:
+    from mlflow.entities import Param
+
+    rows = [Param(name, _cut(str(value))) for name, value in params.items()]
+    with failures_named():
+        for start in range(0, len(rows), PARAMS_A_BATCH):
+            client.log_batch(run_id, params=rows[start : start + PARAMS_A_BATCH])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= PARAM_LENGTH else text[: PARAM_LENGTH - 1] + "…"
+
+
+def _user() -> dict[str, str]:
+    with contextlib.suppress(OSError, KeyError, ImportError):  # a container's user may have no name
+        return {"mlflow.user": getpass.getuser()}
+    return {}
+
+
+def _code_version() -> dict[str, str]:
+    """The commit of the code, and whether it was changed since; nothing where there is no git or no repository."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        described = subprocess.run(
+            command, cwd=PROJECT, capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    commit, dirty, _ = described.partition("-dirty")
+    return {"mlflow.source.git.commit": commit, "mlflow.source.git.dirty": str(bool(dirty)).lower()}
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,6 +1,8 @@
-"""Where runs are kept: `mlflow.db` and `mlruns/` beside train.py, MLflow's own defaults, or what MLFLOW_TRACKING_URI names."""
+"""Where runs are kept: `mlflow.db` and `mlruns/` beside train.py, as MLflow itself would, or at MLFLOW_TRACKING_URI."""
 
 import os
+import re
+import shlex
 import shutil
 import urllib.error
 import urllib.request
@@ -12,16 +14,15 @@ from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
+from ich.config.files import PROJECT
 from ich.errors import InputError
 
 if TYPE_CHECKING:
     import mlflow
 
-PROJECT = Path(__file__).resolve().parents[3]
-"""The folder of train.py: default paths lie in it, whatever the working directory."""
-
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
+SERVER = ("http://", "https://")
 
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -40,18 +41,23 @@ class TrackingFailed(InputError):
 
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, or the sqlite database beside train.py."""
-    return os.environ.get(URI_VARIABLE, "").strip() or f"{SQLITE}{quote((PROJECT / 'mlflow.db').as_posix(), safe='/:')}"
+    return os.environ.get(URI_VARIABLE, "").strip() or _sqlite_uri(PROJECT / "mlflow.db")
+
+
+def shown_uri() -> str:
+    """The tracking URI as messages may show it: without a password."""
+    return re.sub(r"//[^/@]*@", "//", tracking_uri())
 
 
 def connect() -> "mlflow.MlflowClient":
-    """A client of the place where runs are kept; a new sqlite database is made first (seconds, once). Raises TrackingFailed."""
+    """A client of the place where runs are kept; a new sqlite database is made first. Raises TrackingFailed."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     uri = tracking_uri()
     database = _sqlite_file(uri)
     if database:
-        _create_database(database, uri)
-    elif uri.startswith(("http://", "https://")):
+        _create_database(database)
+    elif uri.startswith(SERVER):
         _ask(uri)
     from mlflow.tracking import MlflowClient  # imported late: it takes seconds
 
@@ -79,17 +85,28 @@ def failures_named() -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException) as error:
-        raise TrackingFailed(f"{tracking_uri()}: {error}") from error
+        raise TrackingFailed(f"{shown_uri()}: {error}") from error
+
+
+def local_path(uri: str) -> Path | None:
+    """The path of an artifact location on this machine; None for one on a server."""
+    from mlflow.utils.file_utils import get_local_path_or_none
+
+    path = get_local_path_or_none(uri)
+    return None if path is None else Path(path)
 
 
 def ui_command() -> str:
     """What opens the runs: a command, or the address of a server."""
-    uri = tracking_uri()
-    if uri.startswith(("http://", "https://")):
-        return uri
-    if URI_VARIABLE in os.environ or not (PROJECT / "Makefile").is_file() or shutil.which("make") is None:
-        return f"mlflow ui --backend-store-uri {uri}"
-    return "make ui" if Path.cwd() == PROJECT else f"make -C {PROJECT} ui"
+    if tracking_uri().startswith(SERVER):
+        return shown_uri()
+    if (
+        tracking_uri() == _sqlite_uri(PROJECT / "mlflow.db")
+        and (PROJECT / "Makefile").is_file()
+        and shutil.which("make")
+    ):
+        return "make ui" if Path.cwd() == PROJECT else f"make -C {shlex.quote(str(PROJECT))} ui"
+    return f"mlflow ui --backend-store-uri {shlex.quote(shown_uri())}"
 
 
 def _create_experiment(client: "mlflow.MlflowClient", name: str, *, artifacts: Path | None) -> str:
@@ -99,14 +116,20 @@ def _create_experiment(client: "mlflow.MlflowClient", name: str, *, artifacts: P
             return str(client.create_experiment(name, artifact_location=artifacts.as_uri() if artifacts else None))
     if found.lifecycle_stage != "active":
         raise TrackingFailed(
-            f"{tracking_uri()}: the experiment {name} was deleted; restore it with "
+            f"{shown_uri()}: the experiment {name} was deleted; restore it with "
             f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+        )
+    before = local_path(found.artifact_location)
+    if artifacts and before and before.resolve() != artifacts.resolve():
+        raise TrackingFailed(
+            f"{shown_uri()}: the files of its runs are in {before}; the folder was moved or copied. Move it back, or "
+            f"begin a new record: rename mlflow.db and mlruns, or let {URI_VARIABLE} name another place"
         )
     return str(found.experiment_id)
 
 
-def _create_database(database: Path, uri: str) -> None:
-    """Make a new database aside and move it into place, so that neither a second process nor a crash meets half of it."""
+def _create_database(database: Path) -> None:
+    """Make a new database aside and move it into place (seconds), so that nobody ever meets half of one."""
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(_lock(database)):
@@ -117,11 +140,13 @@ def _create_database(database: Path, uri: str) -> None:
 
             aside = database.with_name(f"{database.name}.new")
             aside.unlink(missing_ok=True)
-            store = SqlAlchemyStore(f"{SQLITE}{quote(aside.as_posix(), safe='/:')}", _artifacts(database).as_uri())
+            store = SqlAlchemyStore(_sqlite_uri(aside), _artifacts(database).as_uri())
             store._dispose_engine()
             aside.replace(database)
     except OSError as error:
-        raise TrackingFailed(f"{uri}: runs cannot be kept here: {error}; {URI_VARIABLE} names another place") from error
+        raise TrackingFailed(
+            f"{database}: runs cannot be kept here: {error}; {URI_VARIABLE} may name another place"
+        ) from error
 
 
 def _create_artifacts(artifacts: Path) -> None:
@@ -138,9 +163,13 @@ def _ask(uri: str) -> None:
         return
     except OSError as error:
         raise TrackingFailed(
-            f"{uri}: the tracking server does not answer ({error}); start it, or unset {URI_VARIABLE} to keep runs in "
-            f"{PROJECT / 'mlflow.db'}"
+            f"{shown_uri()}: the tracking server does not answer ({error}); start it, or unset "
+            f"{URI_VARIABLE} to keep runs in {PROJECT / 'mlflow.db'}"
         ) from error
+
+
+def _sqlite_uri(database: Path) -> str:
+    return SQLITE + quote(database.as_posix(), safe="/:")
 
 
 def _sqlite_file(uri: str) -> Path | None:

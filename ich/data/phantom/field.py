@@ -1,0 +1,109 @@
+"""Maps over one slice, and the few shapes that a head is built from.
+
+A shape is a map of signed distances in mm, positive inside. An edge is drawn as a ramp over the pixel and over what the slice's
+thickness sees of it: the exact partial volume of a plane.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+Map = Float32[np.ndarray, "height width"]
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """A slice in the head's own millimetres: x to the patient's left, y backward, z upward, 0 near the sella.
+
+    `height_mm` is z at the head's axis: a pitched head is cut obliquely, so z changes over the slice.
+    """
+
+    x: Map
+    y: Map
+    z: Map
+    height_mm: float
+    pixel_mm: float
+    thickness_mm: float
+
+    def raised(self, up_mm: float) -> "Plane":
+        return replace(self, z=self.z + np.float32(up_mm))
+
+    def pushed(self, left_mm: Map) -> "Plane":
+        return replace(self, x=self.x - left_mm)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """Smooth noise that goes on from slice to slice: coarse grids, one every `step_mm`, blended in between."""
+
+    grids: Float32[np.ndarray, "levels rows columns"]
+    step_mm: float
+
+    def at(self, height_mm: float) -> Float32[np.ndarray, "rows columns"]:
+        place = (height_mm + 120) / self.step_mm
+        level, part = int(place) % (len(self.grids) - 1), place % 1
+        blended = (1 - part) * self.grids[level] + part * self.grids[level + 1]
+        return blended / np.float32(np.hypot(1 - part, part))
+
+    def over(self, plane: Plane) -> Map:
+        """The noise of a slice, stretched over it."""
+        return stretch(self.at(plane.height_mm), plane.x.shape)
+
+
+def draw_noise(random: np.random.Generator, rows: int, columns: int, *, step_mm: float) -> Noise:
+    levels = int(260 / step_mm) + 2
+    return Noise(grids=random.standard_normal((levels, rows, columns), dtype=np.float32), step_mm=step_mm)
+
+
+def stretch(grid: Map, shape: tuple[int, int]) -> Map:
+    stretched: Map = cv2.resize(grid, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return stretched
+
+
+def ramp(distance: Map, width: Map | float) -> Map:
+    """The fraction of a pixel inside an edge, 0.5 on it."""
+    return np.clip(distance / width + np.float32(0.5), 0, 1)
+
+
+def bump(value: Map, centre: float, spread: float) -> Map:
+    """A bell of height 1."""
+    scaled = (value - centre) / spread
+    return np.exp(-scaled * scaled)
+
+
+def paint(hu: Map, fraction: Map, value: Map | float) -> None:
+    """Replace a fraction of each pixel, in place."""
+    hu += fraction * (value - hu)
+
+
+def ellipsoid(plane: Plane, centre: Point, radii: Point) -> Map:
+    """Distance to an ellipsoid's surface, good near the surface and of the right sign everywhere."""
+    u, v, w = ((axis - middle) / radius for axis, middle, radius in zip((plane.x, plane.y, plane.z), centre, radii, strict=True))
+    reach = np.sqrt(u * u + v * v + w * w)
+    steepness = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2) + np.float32(1e-4)
+    return reach * (1 - reach) / steepness
+
+
+def capsule(plane: Plane, start: Point, end: Point, *, radius: tuple[float, float], scale: Map | float = 1.0) -> Map:
+    """Distance to a rod whose radius changes from `start` to `end`."""
+    along = [stop - begin for begin, stop in zip(start, end, strict=True)]
+    offset = [axis - begin for axis, begin in zip((plane.x, plane.y, plane.z), start, strict=True)]
+    share = np.clip(sum(o * a for o, a in zip(offset, along, strict=True)) / sum(a * a for a in along), 0, 1)
+    apart = np.sqrt(sum((o - share * a) ** 2 for o, a in zip(offset, along, strict=True)))
+    return (radius[0] + (radius[1] - radius[0]) * share) * scale - apart
+
+
+def mirrored(plane: Plane) -> Plane:
+    """The same slice with both halves on the left: one shape draws a pair."""
+    return replace(plane, x=np.abs(plane.x))
+
+
+def gradient(values: Map, pixel_mm: float) -> Map:
+    """The steepness within the slice, in 1/mm."""
+    across = cv2.Sobel(values, cv2.CV_32F, 1, 0, scale=1 / (8 * pixel_mm))
+    down = cv2.Sobel(values, cv2.CV_32F, 0, 1, scale=1 / (8 * pixel_mm))
+    steepness: Map = cv2.magnitude(across, down)
+    return steepness

@@ -1,0 +1,33 @@
+"""Lightning's metrics into a run, by epoch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+from ich.report.tracking import Run
+
+
+class RunLogger(Logger):
+    """Forwards what Lightning logs to an open run, by epoch; parameters and state are the run's own affair."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+
+    @property
+    def name(self) -> str:
+        return "ich"
+
+    @property
+    def version(self) -> str:
+        return self._run.id
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: open_run has logged the whole configuration."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:  # noqa: ARG002
+        """Lightning adds the metric `epoch` to whatever it logs; its `step` counts optimizer steps and is dropped."""
+        self._run.log_metrics(
+            {name: value for name, value in metrics.items() if name != "epoch"}, int(metrics["epoch"])
+        )

@@ -1,0 +1,100 @@
+"""`runs:/ID` to the checkpoint file it names."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ich.config.files import PROJECT
+from ich.errors import InputError
+from ich.report.tracking.store import connect, failures_named, local_path, shown_uri
+
+if TYPE_CHECKING:
+    import mlflow
+
+SCHEME = "runs:/"
+LATEST = "latest"
+FOLDER = "checkpoints"
+FILES = {"": "best.ckpt", "last": "last.ckpt"}
+
+SEARCHED = 50
+"""Newest runs among which a checkpoint or a near name is looked for."""
+
+OFFERED = 3
+"""Run ids named where one cannot be used."""
+
+
+class UnknownCheckpoint(InputError):
+    """A checkpoint that is not there: no such file, no such run, or a run that kept none."""
+
+
+def resolve_checkpoint(uri: str, *, cache: Path = PROJECT / "cache" / "checkpoints") -> Path:
+    """The file of `runs:/ID` (its best), `runs:/ID/last`, `runs:/latest` (the newest run that has one) or a path.
+
+    A file on this machine is not copied, one on a server is downloaded to `cache`. Raises UnknownCheckpoint and
+    TrackingFailed.
+    """
+    if not uri.startswith(SCHEME):
+        if not Path(uri).is_file():
+            raise UnknownCheckpoint(f"{uri}: no such file; give one that train.py wrote, or {SCHEME}ID of a run")
+        return Path(uri)
+    run_id, _, which = uri.removeprefix(SCHEME).strip("/").partition("/")
+    if which not in FILES:
+        raise UnknownCheckpoint(f"{uri}: a run has {SCHEME}{run_id} (its best checkpoint) and {SCHEME}{run_id}/last")
+    client, artifact = connect(), f"{FOLDER}/{FILES[which]}"
+    with failures_named():
+        run = _newest(client, artifact)[:1] if run_id == LATEST else _find(client, run_id)
+        if not run or not _has(client, run[0], artifact):
+            raise UnknownCheckpoint(f"{uri}: {_problem(run_id, run, artifact)}; {_way_out(client, run_id, artifact)}")
+        return _fetch(client, run[0], artifact, cache)
+
+
+def _find(client: "mlflow.MlflowClient", run_id: str) -> "list[mlflow.entities.Run]":
+    """The run of this id, or none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return [client.get_run(run_id)]
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return []
+        raise
+
+
+def _newest(client: "mlflow.MlflowClient", artifact: str) -> "list[mlflow.entities.Run]":
+    """The newest runs that hold this file."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, max_results=SEARCHED, order_by=["attributes.start_time DESC"])
+    return [run for run in runs if _has(client, run, artifact)]
+
+
+def _has(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", artifact: str) -> bool:
+    local = local_path(run.info.artifact_uri)
+    if local:
+        return (local / artifact).is_file()
+    return artifact in [file.path for file in client.list_artifacts(run.info.run_id, FOLDER)]
+
+
+def _fetch(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", artifact: str, cache: Path) -> Path:
+    local = local_path(run.info.artifact_uri)
+    if local:
+        return local / artifact
+    target = cache / run.info.run_id
+    target.mkdir(parents=True, exist_ok=True)
+    return Path(client.download_artifacts(run.info.run_id, artifact, str(target)))
+
+
+def _problem(run_id: str, run: "Sequence[mlflow.entities.Run]", artifact: str) -> str:
+    if run:
+        return f"this run ({run[0].info.status}) holds no {local_path(run[0].info.artifact_uri) or ''}/{artifact}"
+    return f"no run in {shown_uri()} holds {artifact}" if run_id == LATEST else f"no such run in {shown_uri()}"
+
+
+def _way_out(client: "mlflow.MlflowClient", run_id: str, artifact: str) -> str:
+    usable = [run.info.run_id for run in _newest(client, artifact)]
+    if not usable:
+        return "train first: python train.py"
+    near = difflib.get_close_matches(run_id, [LATEST, *usable], n=1)
+    if near:
+        return f"did you mean {SCHEME}{near[0]}?"
+    return f"the newest that can be used: {', '.join(SCHEME + one for one in usable[:OFFERED])}"

@@ -1,0 +1,259 @@
+"""Every mistake is refused before data are touched, all at once, with the key, the choices and the nearest name."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ich.config import files
+from ich.config.check import check_command, from_plain
+from ich.config.compose import compose, plain
+from ich.config.mistakes import BadConfig
+from ich.config.signature import build
+from train import Keys
+
+
+def check(*words: str, conf: Path = files.CONF, multirun: bool = False) -> Any:
+    return check_command(words, name="train", keys=Keys, conf=conf, multirun=multirun)
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """A copy of conf/ to add files to."""
+    return Path(shutil.copytree(files.CONF, tmp_path / "conf"))
+
+
+def refusal(*words: str, conf: Path = files.CONF, multirun: bool = False) -> str:
+    with pytest.raises(BadConfig) as caught:
+        check(*words, conf=conf, multirun=multirun)
+    said = str(caught.value)
+    assert "+" not in said.replace("'+", "").replace(" +", " ") or "append" not in said  # no advice to force a key in
+    return said
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("modle=resnet50", "modle: there is no such key; did you mean model? choices: augment, checkpoint, context"),
+        ("optimizer.lrr=1", "optimizer.lrr: there is no such key; did you mean lr? choices: amsgrad, betas"),
+        ("+optimizer.lrr=1", "optimizer.lrr: there is no such key; did you mean lr?"),
+        ("++optimizer.lrr=1", "optimizer.lrr: there is no such key; did you mean lr?"),
+        ("window=brian3", "window: there is no window 'brian3'; did you mean brain3? choices: brain, brain3, brain_subdural_bone"),
+        ("experiment=dmo", "experiment: there is no experiment 'dmo'; did you mean demo?"),
+        ("optimizer.lr=fast", "optimizer.lr: 'fast' is not a valid number"),
+        ("optimizer.lr=-1", "optimizer.lr: Invalid learning rate: -1.0"),
+        ("optimizer.lr='1'", "optimizer.lr: '1' is not a valid number"),
+        ("fit=1", "fit: 1 is not a valid boolean"),
+        ("seed=-1", "seed: -1 is not greater than or equal to 0"),
+        ("seed.x=1", "seed is one value and has no keys"),
+        ("geometry.size=7", "geometry.size"),
+        ("data.batch_size=3.5", "data.batch_size: 3.5 is not a valid integer"),
+        ("data.difficulty=hard", "data.difficulty: 'hard' is not 'demo', 'easy' or 'base'"),
+        ("data.repeat.epidurall=2", "data.repeat.epidurall: there is no such key; did you mean epidural?"),
+        ("data=rsna", "data.root: it is missing"),
+        ("model.name=resnet5O", "timm has no network 'resnet5O'; near: resnet50"),
+        ("~optimizer", "nothing can be left out"),
+        ("hydra.job.chdir=true", "of Hydra itself only these can be set"),
+        ("optimizer.lr=1,2", "several values are a sweep: add -m"),
+        ("window", "a command line has key=value"),
+        ("--verbose", "there is no such flag"),
+        ("data.fold=5", "fold=5 is not one of 5 folds"),
+        ("window.windows=[]", "a stack has at least one window"),
+        ("window.windows=[{level: 40, width: 0}]", "width"),
+    ],
+)
+def test_a_mistake_is_named_with_the_way_out(word: str, said: str) -> None:
+    assert said in refusal(word)
+
+
+def test_several_mistakes_are_named_at_once() -> None:
+    said = refusal("modle=resnet50", "optimizer.lrr=1", "window=brian3", "data.batch_size=many")
+    assert said.startswith("4 mistakes in the configuration; nothing was started")
+    for key in ("modle", "optimizer.lrr", "window", "data.batch_size"):
+        assert f"  {key}: " in said
+
+
+def test_a_mistake_on_the_command_line_is_placed_there() -> None:
+    assert refusal("optimizer.lr=fast").rstrip().endswith("[command line]")
+
+
+def test_every_value_of_a_sweep_is_checked() -> None:
+    assert "'fast' is not a valid number" in refusal("optimizer.lr=1e-4,fast", multirun=True)
+    assert "there is no window 'brian'" in refusal("window=brain,brian", multirun=True)
+    assert len(check("optimizer.lr=1e-4,1e-3", "seed=0,1", multirun=True)) == 4
+
+
+def test_a_key_of_the_signature_may_stand_in_no_file() -> None:
+    (job,) = check("optimizer.amsgrad=true")
+    assert compose(job).optimizer.amsgrad is True
+
+
+def test_what_a_scheduler_itself_refuses_is_a_mistake() -> None:
+    assert "scheduler.pct_start" in refusal("scheduler=onecycle", "scheduler.pct_start=2.0")
+
+
+def test_a_scheduler_that_the_optimizer_cannot_follow_is_refused(conf: Path) -> None:
+    (conf / "optimizer" / "adagrad.yaml").write_text("# Adagrad\n_target_: torch.optim.Adagrad\n_partial_: true\nlr: 0.1\n")
+    assert "optimizer must support momentum" in refusal("optimizer=adagrad", "scheduler=onecycle", conf=conf)
+
+
+# --- experiment files --------------------------------------------------------------------------------------------------------
+
+
+def experiment(conf: Path, text: str) -> Path:
+    (conf / "experiment" / "mine.yaml").write_text(text)
+    return conf
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "said"),
+    [
+        ("optimizer:\n  lrr: 1\n", 3, "optimizer.lrr: there is no such key; did you mean lr?"),
+        ("optimizer:\n  lr: fast\n", 3, "optimizer.lr: 'fast' is not a valid number"),
+        ("optimzer:\n  lr: 1\n", 2, "optimzer: there is no such key; did you mean optimizer?"),
+        ("defaults:\n  - override /windw: brain\n", 3, "windw: there is no such group; did you mean window?"),
+        ("defaults:\n  - override /window: brian\n", 3, "window: there is no window 'brian'; did you mean brain?"),
+        ("hydra:\n  run: {dir: /}\n", 2, "experiments set nothing of Hydra but launcher and sweeper"),
+        ("data:\n  repeat:\n    epidurall: 2\n", 4, "data.repeat.epidurall: there is no such key; did you mean epidural?"),
+        ("seed: 0\nseed: 1\n", 3, "found duplicate key"),
+        ("seed: [1\n", 3, "no YAML"),
+    ],
+)
+def test_a_typo_in_an_experiment_file_is_named_with_its_line(conf: Path, body: str, line: int, said: str) -> None:
+    refused = refusal("experiment=mine", conf=experiment(conf, f"# @package _global_\n{body}"))
+    assert said in refused
+    assert re.search(rf"mine\.yaml:{line}\]", refused)
+
+
+def test_an_experiment_file_without_its_first_line_is_refused(conf: Path) -> None:
+    said = refusal("experiment=mine", conf=experiment(conf, "optimizer:\n  lr: 1\n"))
+    assert "its first line must be # @package _global_" in said
+
+
+# --- every key of every group ------------------------------------------------------------------------------------------------
+
+
+def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every key of a YAML node, mappings included."""
+    for key, value in node.items():
+        yield (*path, key), value
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+
+
+def every_key() -> list[Any]:
+    cases = []
+    for group, choices in files.groups(files.CONF).items():
+        if group == "experiment":
+            continue
+        for choice in choices.values():
+            for path, value in leaves(yaml.safe_load(choice.file.read_text())):
+                cases.append(pytest.param(group, choice.name, path, value, id=f"{group}={choice.name} {'.'.join(path)}"))
+    return cases
+
+
+GIVEN = {"rsna": ("data.root=.",), "table": ("data.root=.",)}
+
+
+def skip_what_this_machine_lacks(group: str, choice: str) -> None:
+    import torch
+
+    if (group, choice) == ("trainer", "gpu") and not torch.cuda.is_available():
+        pytest.skip("no GPU here; the text of that refusal is tested on its own")
+
+
+@pytest.mark.parametrize(("group", "choice", "path", "value"), every_key())
+def test_every_key_misspelt_is_refused(group: str, choice: str, path: tuple[str, ...], value: Any) -> None:
+    key = ".".join((group, *path[:-1], f"{path[-1]}x"))
+    said = refusal(f"{group}={choice}", f"{key}=1", *GIVEN.get(choice, ()))
+    assert f"  {key}: " in said
+
+
+@pytest.mark.parametrize(("group", "choice", "path", "value"), every_key())
+def test_every_key_of_a_wrong_type_is_refused(group: str, choice: str, path: tuple[str, ...], value: Any) -> None:
+    key = ".".join((group, *path))
+    wrong = "7" if isinstance(value, dict | list) or path[-1] == "_target_" else "{a: 1}"
+    said = refusal(f"{group}={choice}", f"{key}={wrong}", *(given for given in GIVEN.get(choice, ()) if not given.startswith(f"{key}=")))
+    assert f"  {key}" in said
+
+
+# --- what may be built -------------------------------------------------------------------------------------------------------
+
+MALICIOUS = [
+    "torch.load", "os.system", "torch.optim.adam.torch.load", "albumentations.os.system", "pandas.read_pickle",
+    "pathlib.Path.unlink", "pathlib.Path", "subprocess.Popen", "builtins.eval", "ich.data.source.Path", "ich.data.store.shutil.rmtree",
+    "ich.config.launch.sys.exit", "torch.hub.load", "torch.nn.modules.module.warnings.warn", "ich.report.recorder.uuid.uuid4",
+    "hydra.utils.instantiate", "timm.create_model", "ich", "torch.optim", "", "ich.data.store._write",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", MALICIOUS)
+@pytest.mark.parametrize("group", ["optimizer", "window", "augment"])
+def test_a_target_is_judged_by_what_it_is(group: str, target: str) -> None:
+    assert f"{group}._target_" in refusal(f"{group}._target_={target!r}")
+
+
+@pytest.mark.parametrize("target", MALICIOUS)
+def test_no_nested_target_and_no_stored_one_is_built_either(target: str) -> None:
+    with pytest.raises(BadConfig, match="_target_"):
+        build({"_target_": "ich.data.augment.Augment", "transforms": [{"_target_": target}]})
+    with pytest.raises(BadConfig, match="_target_"):
+        from_plain({"model": {"_target_": target, "name": "x"}})
+
+
+# --- one YAML file and no Python ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_window_is_one_file(conf: Path) -> None:
+    (conf / "window" / "stroke.yaml").write_text(
+        "# stroke window: L32 W40\n_target_: ich.ct.windowing.WindowStack\nwindows:\n  - {level: 32, width: 40}\n"
+    )
+    (job,) = check("window=stroke", conf=conf)
+    assert build(compose(job).window).describe().startswith("L32 W40")
+
+
+def test_a_new_backbone_is_one_file(conf: Path) -> None:
+    (conf / "model" / "tiny.yaml").write_text("# tiny\n_target_: ich.model.backbone.Backbone\nname: test_resnet\n")
+    (job,) = check("model=tiny", conf=conf)
+    assert build(compose(job).model).create(3)
+
+
+def test_a_new_optimizer_is_one_file(conf: Path) -> None:
+    (conf / "optimizer" / "nadam.yaml").write_text("# NAdam\n_target_: torch.optim.NAdam\n_partial_: true\nlr: 1.0e-3\n")
+    (job,) = check("optimizer=nadam", conf=conf)
+    assert plain(compose(job))["optimizer"]["lr"] == 1e-3
+    assert "optimizer.lrr" in refusal("optimizer=nadam", "optimizer.lrr=1", conf=conf)
+
+
+# --- every choice ------------------------------------------------------------------------------------------------------------
+
+
+def every_choice() -> list[Any]:
+    return [(group, choice) for group, choices in files.groups(files.CONF).items() for choice in choices]
+
+
+@pytest.mark.parametrize(("group", "choice"), every_choice())
+def test_every_choice_is_composed_checked_and_built(group: str, choice: str) -> None:
+    skip_what_this_machine_lacks(group, choice)
+    (job,) = check(f"{group}={choice}", *GIVEN.get(choice, ()))
+    for node in plain(compose(job)).values():
+        if isinstance(node, dict):
+            assert build(node) is not None
+
+
+def test_a_gpu_that_is_not_there_is_refused_in_words() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert "this machine has no GPU that torch can use; take trainer=cpu or trainer=auto" in refusal("trainer=gpu")
+
+
+def test_every_choice_says_what_it_is_in_its_first_line() -> None:
+    for choices in files.groups(files.CONF).values():
+        for choice in choices.values():
+            assert choice.description, choice.file

@@ -1,0 +1,70 @@
+"""A door's command line: help without torch, exit codes, one message a failure."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ich.config import files
+from tests.project import REPOSITORY
+
+
+def door(*words: str, door: str = "train.py", code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([sys.executable, REPOSITORY / door, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["--cfg", "job", "experiment=demo", "--resolve"]])
+@pytest.mark.parametrize("name", ["train", "predict"])
+def test_help_and_cfg_import_no_torch(name: str, words: list[str]) -> None:
+    if name == "predict":
+        words = [word for word in words if word not in ("experiment=demo", "--resolve")]
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['{name}.py', *{words!r}]\n"
+        "try:\n"
+        f"    runpy.run_path({str(REPOSITORY / name)!r} + '.py', run_name='__main__')\n"
+        "except SystemExit as ended:\n"
+        "    assert not ended.code, ended.code\n"
+        "heavy = [name for name in ('torch', 'mlflow', 'pytorch_lightning', 'pandas', 'pydicom') if name in sys.modules]\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_help_names_every_group_choice_and_key() -> None:
+    said = door("--help").stdout
+    for group, choices in files.groups(files.CONF).items():
+        assert f"\n{group}=\n" in said
+        for choice in choices.values():
+            assert choice.name in said
+            assert choice.description in said
+    assert "python train.py -m optimizer.lr=1e-4,3e-4,1e-3" in said
+    assert "seed: 0" in said
+
+
+def test_cfg_job_prints_the_configuration() -> None:
+    said = door("--cfg", "job", "experiment=demo", "optimizer.lr=0.5", "--resolve").stdout
+    assert "max_lr: 0.5" in said
+
+
+@pytest.mark.parametrize("word", ["modle=resnet50", "optimizer.lrr=1", "+optimizer.lrr=1", "window=brian3", "optimizer.lr=-1"])
+def test_a_mistake_in_the_command_exits_with_2(word: str) -> None:
+    done = door(word, code=2)
+    assert "nothing was started" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_cfg_job_refuses_a_mistake_too() -> None:
+    assert "did you mean lr?" in door("--cfg", "job", "optimizer.lrr=1", code=2).stderr
+
+
+def test_predict_names_what_is_missing() -> None:
+    said = door(door="predict.py", code=2).stderr
+    for key in ("checkpoint", "input", "output"):
+        assert f"{key}: it is missing" in said
+    assert not os.environ.get("LOCAL_RANK")
