@@ -1,6 +1,8 @@
 """A learner on its devices: processes, precision, progress, checkpoints."""
 
+import logging
 import subprocess
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 
@@ -50,6 +52,7 @@ class TrainerSettings:
 
     def create(self, *, folder: Path, callbacks: Sequence[Callback], logger: Logger | None) -> Trainer:
         """The trainer; `folder` gets best.ckpt (lowest MONITOR) and last.ckpt."""
+        _quiet()
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if self.on_gpu else "32-true"
@@ -64,7 +67,7 @@ class TrainerSettings:
             gradient_clip_val=self.gradient_clip_val,
             default_root_dir=folder,
             logger=logger or False,
-            callbacks=[_checkpoints(folder), RichProgressBar(leave=False), *callbacks],
+            callbacks=[_checkpoints(folder), _Bar(), *callbacks],
             num_sanity_val_steps=0,  # its scores would be half a validation
             log_every_n_steps=1,
             use_distributed_sampler=False,  # it pads; ich.data.module shares rows out unpadded
@@ -87,6 +90,22 @@ def run_as_own_process(command: Sequence[str]) -> None:
         raise
     if code:
         raise JobFailed(f"exit code {code} of: {' '.join(command)}")
+
+
+class _Bar(RichProgressBar):
+    """Lightning's bar with the score of the last validation instead of its version number."""
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, int | str | float | dict[str, float]]:
+        score = trainer.callback_metrics.get(MONITOR)
+        return {} if score is None else {"val": f"{float(score):.4f}"}
+
+
+def _quiet() -> None:
+    """Lightning's hints about other products, and a deprecation inside it that nobody here can mend."""
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated")
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
 
 
 def _checkpoints(folder: Path) -> ModelCheckpoint:

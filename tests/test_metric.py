@@ -62,13 +62,17 @@ def test_any_counts_twice_and_each_kind_once(finding: str) -> None:
     probabilities = np.zeros((1, 6))
     probabilities[0, FINDINGS.index(finding)] = 0.5
     weight = 2 if finding == "any" else 1
-    assert metric.weighted_log_loss(np.zeros((1, 6)), probabilities) == pytest.approx(weight * math.log(2) / 7, rel=1e-12)
+    assert metric.weighted_log_loss(np.zeros((1, 6)), probabilities) == pytest.approx(
+        weight * math.log(2) / 7, rel=1e-12
+    )
 
 
 def test_a_sure_and_wrong_answer_costs_the_clip() -> None:
     assert metric.weighted_log_loss(np.ones((1, 6)), np.zeros((1, 6))) == pytest.approx(15 * math.log(10), rel=1e-12)
     # 1 - 1e-15 itself is rounded in float64: to 1 - 9 / 2**53
-    assert metric.weighted_log_loss(np.zeros((1, 6)), np.ones((1, 6))) == pytest.approx(-math.log(9 * 2**-53), rel=1e-12)
+    assert metric.weighted_log_loss(np.zeros((1, 6)), np.ones((1, 6))) == pytest.approx(
+        -math.log(9 * 2**-53), rel=1e-12
+    )
 
 
 def test_a_sure_and_right_answer_costs_nothing() -> None:
@@ -190,7 +194,12 @@ def test_macro_means_leave_out_labels_without_a_positive_slice() -> None:
 
 def test_nothing_predicted_is_precision_0_with_the_count_beside_it() -> None:
     scores = metric.score(np.ones((2, 6)), np.full((2, 6), 0.1))
-    assert (scores["precision"], scores["f1"], scores["precision/any"], scores["predicted_positives/any"]) == (0, 0, 0, 0)
+    assert (scores["precision"], scores["f1"], scores["precision/any"], scores["predicted_positives/any"]) == (
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 def test_without_any_hemorrhage_precision_recall_and_f1_are_still_there() -> None:

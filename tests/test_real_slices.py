@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pytorch_lightning import Trainer
 
 from ich import metric
 from ich.ct.geometry import HeadGeometry
@@ -20,6 +19,7 @@ from ich.model.classifier import HemorrhageClassifier
 from ich.model.context import Single
 from ich.model.learner import Learner
 from ich.model.loss import BCE
+from ich.trainer import TrainerSettings
 from tests.project import Project
 from tests.test_train import best_logged, independent_weighted_log_loss
 
@@ -60,13 +60,10 @@ def test_it_can_learn_64_real_slices(mini: Path, tmp_path: Path) -> None:
         prior_bias=True,
     )
     torch.manual_seed(0)
-    Trainer(
-        max_epochs=60, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, use_distributed_sampler=False, num_sanity_val_steps=0, default_root_dir=tmp_path,
-    ).fit(learner, datamodule=data)
+    trainer = TrainerSettings(accelerator="cpu", max_epochs=60).create(folder=tmp_path, callbacks=[], logger=None)
+    trainer.fit(learner, datamodule=data)
     assert learner.validated is not None
     assert len(learner.validated.rows) == 64
-    assert not learner.training or learner.eval()
     scores = metric.score(learner.validated.labels, metric.probabilities(learner.validated.logits))
     assert scores["auc/any"] > 0.99
 

@@ -71,7 +71,7 @@ def test_the_logged_score_is_that_of_the_predictions(project: Project, trained: 
         "image_id", "study_id", "patient_id", *FINDINGS, *(f"p_{finding}" for finding in FINDINGS)
     ]  # fmt: skip
     logged = best_logged(project, trained.run.info.run_id, "val/weighted_log_loss")
-    assert independent_weighted_log_loss(table) == pytest.approx(logged, abs=1e-12)
+    assert independent_weighted_log_loss(table) == pytest.approx(logged, abs=1e-7)  # best by float32
 
 
 def test_best_and_last_checkpoints_are_kept_and_scratch_is_not(project: Project, trained: Trained) -> None:
@@ -98,7 +98,7 @@ def test_validation_alone_repeats_the_best_score(project: Project, trained: Trai
     project.run("train.py", *SMALL, "fit=false", f"checkpoint={trained.checkpoint}")
     run = project.newest()
     again = run.data.metrics["val/weighted_log_loss"]
-    assert again == pytest.approx(best_logged(project, trained.run.info.run_id, "val/weighted_log_loss"), abs=1e-9)
+    assert again == pytest.approx(best_logged(project, trained.run.info.run_id, "val/weighted_log_loss"), abs=1e-7)
     assert not [name for name in run.data.metrics if name.startswith("train/")]
     assert project.artifact(run, "predictions/val.csv").is_file()
 

@@ -4,7 +4,8 @@ A codec believes the size that its stream claims, and then asks for gigabytes or
 and decoded only where its own claim agrees with the header.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, NamedTuple
@@ -13,7 +14,11 @@ import numpy as np
 
 _J2K_START = b"\xff\x4f\xff\x51"
 _SIZ = Struct(">HHIIIIIIIIHB")
-_SOF = Struct(">BBHBHHB")
+_FRAME = Struct(">BHHB")
+_SOF3, _SOF55, _DHT, _SOS, _DRI, _COM = 0xC3, 0xF7, 0xC4, 0xDA, 0xDD, 0xFE
+_APPLICATIONS = range(0xE0, 0xF0)
+_MARKER = re.compile(rb"\xff[^\0\xd0-\xd7\xff]")
+"""In coded data FF stands before 00, a restart, or the end (ISO 10918-1, B.1.1.2)."""
 _EOI = b"\xff\xd9"
 """Ends JPEG, JPEG-LS and JPEG 2000 streams, and cannot occur in their coded data."""
 
@@ -72,23 +77,62 @@ def _measure_jpeg2000(stream: bytes, _: PixelFormat) -> Measured | None:
     return Measured(bottom - top, right - left, components, (depth & 0x7F) + 1)
 
 
-def _measure_jpeg(stream: bytes, frame_marker: int) -> Measured | None:
-    """The frame segment with this marker (ISO 10918-1, B.2.2; ISO 14495-1, C.2.2)."""
+def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and content of each segment of a JPEG stream (ISO 10918-1, B.1.1.4) up to the scan; and 0 and its data."""
     position = 2
-    while stream[:2] == b"\xff\xd8" and position + _SOF.size <= len(stream) and stream[position] == 0xFF:
-        _, marker, length, precision, rows, columns, components = _SOF.unpack_from(stream, position)
-        if marker == frame_marker:
-            return Measured(rows, columns, components, precision)
-        position += 2 + length
-    return None
+    while stream[:2] == b"\xff\xd8" and position + 4 <= len(stream) and stream[position] == 0xFF:
+        marker, end = stream[position + 1], position + 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
+        yield marker, stream[position + 4 : end]
+        position = end
+        if marker == _SOS:
+            yield 0, stream[position:]
+            return
+
+
+def _read_frame(content: bytes) -> Measured | None:
+    """A frame segment (ISO 10918-1, B.2.2; ISO 14495-1, C.2.2)."""
+    if len(content) < _FRAME.size:
+        return None
+    precision, rows, columns, components = _FRAME.unpack_from(content)
+    return Measured(rows, columns, components, precision)
 
 
 def _measure_jpegls(stream: bytes, _: PixelFormat) -> Measured | None:
-    return _measure_jpeg(stream, 0xF7)
+    return next((_read_frame(content) for marker, content in _segments(stream) if marker == _SOF55), None)
 
 
 def _measure_jpeg_lossless(stream: bytes, _: PixelFormat) -> Measured | None:
-    return _measure_jpeg(stream, 0xC3)
+    """And everything else that is not coded data, because gdcm ends the whole process at a damaged segment."""
+    segments = list(_segments(stream))
+    known = {_SOF3, _DHT, _DRI, _SOS, 0, _COM, *_APPLICATIONS}
+    frames = [content for marker, content in segments if marker == _SOF3]
+    scans = [content for marker, content in segments if marker == _SOS]
+    tables = [content for marker, content in segments if marker == _DHT]
+    if len(frames) != 1 or len(scans) != 1 or any(marker not in known for marker, _ in segments):
+        return None
+    frame, scan = frames[0], scans[0]
+    # One component, named as in the frame, unscaled, with a predictor (Ss) and no other parameter (B.2.3, table B.3).
+    if len(frame) != 9 or frame[7:] != b"\x11\0" or len(scan) != 6 or scan[:2] != b"\x01" + frame[6:7]:
+        return None
+    if not 1 <= scan[3] <= 7 or scan[4:] != b"\0\0" or not _are_sound_tables(tables, scan[2] >> 4):
+        return None
+    marker = _MARKER.search(segments[-1][1])
+    return _read_frame(frame) if marker is None or marker.group() == _EOI else None
+
+
+def _are_sound_tables(contents: list[bytes], needed: int) -> bool:
+    """Huffman tables (ISO 10918-1, B.2.4.2) of differences of up to 16 bits, and the needed one among them."""
+    found = set()
+    for content in contents:
+        while content:
+            counts = content[1:17]
+            symbols = content[17 : 17 + sum(counts)]
+            codes = sum(count << 15 - index for index, count in enumerate(counts))
+            if len(counts) < 16 or len(symbols) < sum(counts) or codes > 2**16 or max(symbols, default=17) > 16:
+                return False
+            found.add(content[0])
+            content = content[17 + len(symbols) :]
+    return needed in found and found <= {0, 1, 2, 3}
 
 
 def _measure_rle(stream: bytes, form: PixelFormat) -> Measured | None:
@@ -112,7 +156,12 @@ def _decode_rle(stream: bytes, form: PixelFormat) -> bytes:
     from rle.utils import decode_pixel_data
 
     size = {"rows": form.rows, "columns": form.columns, "bits_allocated": form.bits_allocated}
-    return bytes(decode_pixel_data(stream, version=2, **size))
+    try:
+        return bytes(decode_pixel_data(stream, version=2, **size))
+    except BaseException as error:  # its Rust panics where runs are longer than the slice, and a panic is no Exception
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"the decoder panicked: {error}") from error
 
 
 def _decode_jpegls(stream: bytes, _: PixelFormat) -> bytes:

@@ -151,7 +151,7 @@ def _load(source: Path | str | bytes, path: str, limit: int) -> tuple[bytes, int
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         what = error.strerror if isinstance(error, OSError) else error
         raise BadSlice(path, "not_dicom", f"the file cannot be read: {what}") from error
-    return data, facts.st_size
+    return data, facts.st_size if len(data) == limit else len(data)
 
 
 def _parse(path: str, data: bytes, size: int) -> Elements:
@@ -258,6 +258,8 @@ class _Walk:
         try:
             while self.position < len(self.data):
                 tag, start, length = self.step()
+                if pixels and not tag:
+                    break  # zeros behind the pixels are padding
                 if tag == _PIXEL_DATA:
                     pixels = PixelData(start=start, length=None if length == _UNDEFINED else length)
                 self.position = start + length if length != _UNDEFINED else self._behind_items(start)

@@ -3,6 +3,7 @@
 Points are (row, column) in pixels, whole at the centres of pixels: pixel i reaches from i - 0.5 to i + 0.5.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
@@ -18,9 +19,9 @@ AIR_HU = -1024
 BODY_HU = -300
 """Skin is denser; foam pads, hair and clothes are not."""
 GRID_MM = 2.0
-"""The head is searched on this grid, every 4th pixel of a usual slice; on every 8th it moves by up to 252 pixels (measured)."""
+"""The head is searched on every 4th pixel of a usual slice; on every 8th it moves by up to 252 pixels (measured)."""
 HOLDER_MM = 9.0
-"""Opening by a disc of this size erases head holders (3 to 4 mm thick), also where they touch the head; ears and tubes too."""
+"""Opening by a disc of this size erases head holders (3 to 4 mm thick), also where they touch the head."""
 MIN_HEAD_MM = 12.0
 """The shorter side of the last discs below the vertex."""
 MIN_ROUNDNESS = 1 / 3
@@ -36,7 +37,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """Where a head lies on its source slice: the centre of its area, and the corners of the box round it."""
+    """Where a head lies on its source slice: the centre of its area, and two corners of the box round it."""
 
     centre: Point
     top_left: Point
@@ -45,10 +46,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warp:
-    """How a square [S, S] lies on its source slice [H, W]: source point = origin + step * square point, along each axis.
+    """How a square [S, S] lies on its source slice [H, W]: along each axis, source = origin + step * square.
 
-    `field_mm` is the side of the square, None where the slice has no spacing; `head_found` says that it lies round a head;
-    `widened` that this head was larger than the field asked for, so that this slice alone has a coarser scale.
+    `field_mm` is the side of the square, None where the slice has no spacing; `head_found` says that it lies round a
+    head, `widened` that this head was larger than the field asked for, so that this slice alone has a coarser scale.
     """
 
     height: int
@@ -111,28 +112,30 @@ class HeadGeometry:
         _check_range("field_mm", self.field_mm, MIN_FIELD_MM, MAX_FIELD_MM)
 
     def prepare(self, hu: Int16[np.ndarray, "height width"], spacing_mm: Point | None) -> Prepared:
-        """HU int16 [H, W] with millimetres between its rows and between its columns to HU int16 [S, S]."""
+        """HU [H, W] with millimetres between its rows and between its columns to HU [S, S]."""
         if spacing_mm is None:
             raise ValueError("without spacing_mm pixels cannot become millimetres; FullGeometry does without")
         height, width = hu.shape
         return _apply(self.place(find_head(hu, spacing_mm), (height, width), spacing_mm), hu)
 
     def place(self, head: Head | None, shape: tuple[int, int], spacing_mm: Point) -> Warp:
-        """Lay the field round a head, found here or on other slices of the series.
+        """Lay the field round a head, found on this slice or on others of its series.
 
-        The head's centre of area stands in the middle; where the head would then leave the field, its box does.
+        The head's centre of area stands in the middle, unless its box would then leave the field.
         """
         if head is None:
-            return _centre(_middle(shape), shape, spacing_mm, size=self.size, field_mm=self.field_mm)
-        field_mm = max(self.field_mm, *_box_mm(head, spacing_mm))
-        middle = _fit(head, (field_mm / 2 / spacing_mm[0], field_mm / 2 / spacing_mm[1]))
-        warp = _centre(middle, shape, spacing_mm, size=self.size, field_mm=field_mm)
+            return _lay(_middle(shape), shape, spacing_mm, size=self.size, field_mm=self.field_mm)
+        first, last, spacing = np.array(head.top_left), np.array(head.bottom_right), np.array(spacing_mm)
+        field_mm = max(self.field_mm, float(((last - first) * spacing).max()))
+        reach = field_mm / 2 / spacing
+        row, column = np.clip(head.centre, last - reach, first + reach).tolist()
+        warp = _lay((row, column), shape, spacing_mm, size=self.size, field_mm=field_mm)
         return replace(warp, head_found=True, widened=field_mm > self.field_mm)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FullGeometry:
-    """The whole slice on `size` pixels, in its own middle; air fills what is not square, so that nothing is stretched."""
+    """The whole slice on `size` pixels; air fills what is not square, so that nothing is stretched."""
 
     size: Annotated[int, Ge(MIN_SIZE), Le(MAX_SIZE)] = 256
     spacing_required: ClassVar[bool] = False
@@ -141,19 +144,19 @@ class FullGeometry:
         _check_range("size", self.size, MIN_SIZE, MAX_SIZE)
 
     def prepare(self, hu: Int16[np.ndarray, "height width"], spacing_mm: Point | None) -> Prepared:
-        """HU int16 [H, W] to HU int16 [S, S]; without a spacing, pixels count as square."""
+        """HU [H, W] to HU [S, S]; without a spacing, pixels count as square."""
         height, width = hu.shape
         row, column = spacing_mm or (1.0, 1.0)
         field = max(height * row, width * column)
-        warp = _centre(_middle((height, width)), (height, width), (row, column), size=self.size, field_mm=field)
-        return _apply(replace(warp, field_mm=field if spacing_mm else None), hu)
+        warp = _lay(_middle((height, width)), (height, width), (row, column), size=self.size, field_mm=field)
+        return _apply(warp if spacing_mm else replace(warp, field_mm=None), hu)
 
 
 def find_head(hu: Int16[np.ndarray, "height width"], spacing_mm: Point) -> Head | None:
     """The largest body that is neither thin nor long; None where there is only air, a head holder or a table.
 
-    Bodies are told apart with their holes filled, so that open sinuses and dark streaks of metal divide no head. What is
-    measured is the convex hull of a body's solid parts, so that a holder that closes a ring with the head adds nothing.
+    Bodies are told apart with their holes filled: open sinuses and dark streaks of metal divide no head. What is
+    measured is the convex hull of a body's solid parts: a holder that closes a ring with the head adds nothing.
     """
     every = (max(1, round(GRID_MM / spacing_mm[0])), max(1, round(GRID_MM / spacing_mm[1])))
     grid_mm = (every[0] * spacing_mm[0], every[1] * spacing_mm[1])
@@ -174,7 +177,7 @@ def _fill(like: np.ndarray, outlines: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _open(mask: np.ndarray, grid_mm: Point) -> np.ndarray:
-    """Erase what a disc of HOLDER_MM does not fit in. Beyond the edge is air: what lies along it is as thin as elsewhere."""
+    """Erase what a disc of HOLDER_MM does not fit in. Beyond the slice is air: thin things along its edge go, too."""
     rows, columns = (round(HOLDER_MM / one) | 1 for one in grid_mm)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (columns, rows))
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0))
@@ -187,7 +190,7 @@ def _is_compact(outline: np.ndarray, grid_mm: Point) -> bool:
 
 
 def _measure(parts: Sequence[np.ndarray], every: tuple[int, int]) -> Head | None:
-    """Centre of area and box of the convex hull of all but small parts, from points of the grid to points of the slice."""
+    """The convex hull of all but the small parts, from points of the grid to points of the slice."""
     least = MIN_PART * max(map(cv2.contourArea, parts), default=0.0)
     kept = [part for part in parts if cv2.contourArea(part) >= least]
     hull = cv2.convexHull(np.concatenate(kept)) if kept else np.zeros((1, 1, 2), np.int32)
@@ -206,26 +209,13 @@ def _measure(parts: Sequence[np.ndarray], every: tuple[int, int]) -> Head | None
     )
 
 
-def _box_mm(head: Head, spacing_mm: Point) -> Point:
-    height, width = (last - first for first, last in zip(head.top_left, head.bottom_right, strict=True))
-    return height * spacing_mm[0], width * spacing_mm[1]
-
-
-def _fit(head: Head, reach: Point) -> Point:
-    """The point nearest to the head's centre from which `reach` pixels to each side cover its box."""
-    row, column = (
-        min(max(centre, last - most), first + most)
-        for centre, first, last, most in zip(head.centre, head.top_left, head.bottom_right, reach, strict=True)
-    )
-    return row, column
-
-
 def _middle(shape: tuple[int, int]) -> Point:
     return (shape[0] - 1) / 2, (shape[1] - 1) / 2
 
 
-def _centre(middle: Point, shape: tuple[int, int], spacing_mm: Point, *, size: int, field_mm: float) -> Warp:
-    step_row, step_column = (field_mm / size / spacing for spacing in spacing_mm)
+def _lay(middle: Point, shape: tuple[int, int], spacing_mm: Point, *, size: int, field_mm: float) -> Warp:
+    """A square with its middle at a point of the slice."""
+    step_row, step_column = field_mm / size / spacing_mm[0], field_mm / size / spacing_mm[1]
     return Warp(
         height=shape[0],
         width=shape[1],
@@ -241,42 +231,40 @@ def _centre(middle: Point, shape: tuple[int, int], spacing_mm: Point, *, size: i
 
 
 def _apply(warp: Warp, hu: Int16[np.ndarray, "height width"]) -> Prepared:
-    square = warp.to_square(hu, outside=AIR_HU)
-    return Prepared(hu=np.rint(square).astype(np.int16), warp=warp)
+    return Prepared(hu=np.rint(warp.to_square(hu, outside=AIR_HU)).astype(np.int16), warp=warp)
 
 
-def _resample(image: np.ndarray, rows: csr_array, columns: csr_array, outside: float) -> Float32[np.ndarray, "rows columns"]:
-    """The one resampling: rows @ image @ columns.T, on what differs from `outside`.
+def _resample(image: np.ndarray, rows: csr_array, columns: csr_array, outside: float) -> Float32[np.ndarray, "_ _"]:
+    """The one resampling: rows @ image @ columns.T of what differs from `outside`, in one thread.
 
-    Sparse products take less time than cv2.resize, for any origin and step, and one thread. Subtracting and converting in one go
-    and transposing by OpenCV save most of it: memory is what costs here.
+    Sparse products are exact for any origin and step, in less time than cv2.resize with INTER_AREA. Temporaries are
+    what costs here: subtracting while converting, and transposing by OpenCV, make it four times faster.
     """
-    inside = columns @ cv2.transpose(rows @ np.subtract(image, outside, dtype=np.float32))
-    return np.asarray(cv2.transpose(inside) + np.float32(outside))
+    half = cv2.transpose(rows @ np.subtract(image, outside, dtype=np.float32))
+    return np.asarray(cv2.transpose(columns @ half) + np.float32(outside))
 
 
 def _weights(count: int, size: int, origin: float, step: float) -> csr_array:
-    """The weight of each of `count` source pixels in each of `size` output pixels; [size, count], a row sums to what it covers.
+    """The weight of each of `count` source pixels in each of `size` output pixels.
 
-    The mean over a window as wide as an output pixel is the exact area mean; over a window as wide as a source pixel it is linear
-    interpolation. So the wider one is right for both.
+    The mean over a window as wide as an output pixel is the exact area mean; over one as wide as a source pixel it is
+    linear interpolation. So the wider of both is right for both. A row sums to the share of its pixel that is covered.
     """
     centre = origin + np.arange(size) * step
-    width = max(step, 1.0)
-    pixel = np.floor(centre - width / 2 + 0.5)[:, None] + np.arange(np.ceil(width) + 1)
-    weight = _overlap(centre[:, None], width, pixel, 1.0) * ((pixel >= 0) & (pixel < count))
-    covered = _overlap(centre, step, (count - 1) / 2, count) / step
-    weight *= (covered / np.maximum(weight.sum(axis=1), np.finfo(float).tiny))[:, None]
-    place = pixel.clip(0, count - 1).astype(np.int32)
-    starts = np.arange(size + 1, dtype=np.int32) * place.shape[1]
-    return csr_array((weight.astype(np.float32).ravel(), place.ravel(), starts), shape=(size, count))
+    first, last = _cut(centre, max(step, 1.0), count)
+    pixel_first, pixel_last = _cut(centre, step, count)
+    share = (pixel_last - pixel_first) / step / np.maximum(last - first, np.finfo(float).tiny)
+    pixel = np.floor(first + 0.5)[:, None] + np.arange(math.ceil(max(step, 1.0)) + 1)
+    inside = (last[:, None] + 0.5 - pixel).clip(0, 1) - (first[:, None] + 0.5 - pixel).clip(0, 1)
+    values = (inside * share[:, None]).astype(np.float32)
+    places = np.minimum(pixel, count - 1).astype(np.int32)
+    starts = np.arange(size + 1, dtype=np.int32) * pixel.shape[1]
+    return csr_array((values.ravel(), places.ravel(), starts), shape=(size, count))
 
 
-def _overlap(centre: np.ndarray, width: float, other: np.ndarray | float, other_width: float) -> np.ndarray:
-    """The length that two intervals share."""
-    first = np.maximum(centre - width / 2, other - other_width / 2)
-    last = np.minimum(centre + width / 2, other + other_width / 2)
-    return (last - first).clip(0)
+def _cut(centre: np.ndarray, width: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of windows round these centres, cut where the source ends."""
+    return (centre - width / 2).clip(-0.5, count - 0.5), (centre + width / 2).clip(-0.5, count - 0.5)
 
 
 def _check_range(name: str, value: float, least: float, most: float) -> None:

@@ -120,7 +120,7 @@ def _join_fragments(elements: Elements) -> bytes:
         length = int.from_bytes(data[position + 4 : position + 8], "little")
         position += 8 + length
         fragments.append(data[position - length : position])
-    if len(data) < position + 4:
+    if len(data) < position + 8:
         raise elements.bad("truncated", "the file ends inside its compressed pixels; copy or export it again")
     if tag != _END:
         raise elements.bad("corrupt_pixels", f"at byte {position:,} neither a fragment begins nor do they end")
@@ -151,16 +151,19 @@ def rescale(
 ) -> Float64[np.ndarray, "height width"]:
     """HU before rounding and clipping; exact for whole numbers up to 2**53."""
     with np.errstate(over="ignore"):
-        return np.asarray(stored * np.float64(slope) + intercept)
+        hu: Float64[np.ndarray, "height width"] = stored * np.float64(slope) + intercept
+    return hu
 
 
 def to_hu(
     stored: Integer[np.ndarray, "height width"], slope: float, intercept: float
 ) -> Int16[np.ndarray, "height width"]:
     """HU, rounded and clipped; in whole numbers where slope and intercept allow it, as in nearly every file."""
+    hu: Int16[np.ndarray, "height width"]
     low, high, fits = HU_MIN - intercept, HU_MAX - intercept, np.iinfo(stored.dtype)
-    if slope != 1 or not intercept.is_integer() or low > fits.max or high < fits.min:
-        return np.rint(rescale(stored, slope, intercept).clip(HU_MIN, HU_MAX)).astype(np.int16)
-    hu: np.ndarray = stored.clip(max(int(low), fits.min), min(int(high), fits.max)).astype(np.int16, copy=False)
-    hu += np.array(int(intercept)).astype(np.int16)  # whatever wraps on the way, the sum fits int16
+    if slope == 1 and intercept.is_integer() and low <= fits.max and high >= fits.min:
+        hu = np.clip(stored, max(int(low), fits.min), min(int(high), fits.max)).astype(np.int16, copy=False)
+        hu += np.array(int(intercept)).astype(np.int16)  # whatever wraps on the way, the sum fits int16
+    else:
+        hu = np.clip(np.rint(rescale(stored, slope, intercept)), HU_MIN, HU_MAX).astype(np.int16)
     return hu

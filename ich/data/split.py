@@ -22,7 +22,7 @@ def assign_folds(images: pd.DataFrame, *, folds: int, test_share: float, seed: i
 
     `images` has image_id, study_id, patient_id and the six labels. Patients are dealt out by their counts of positive studies of each
     label, and slices (iterative stratification, after Sechidis et al., 2011): the rarest label's patients first, each to the
-    part that lacks it most.
+    part that lacks most of what the patient has.
     """
     studies = images.groupby(["patient_id", "study_id"])[list(FINDINGS)].max()
     counts = studies.groupby("patient_id").sum()
@@ -43,17 +43,17 @@ def _deal(
     counts: Float64[np.ndarray, "patients features"], shares: Float64[np.ndarray, " parts"], random: np.random.Generator
 ) -> Int64[np.ndarray, " patients"]:
     """The part of each patient."""
-    wanted = shares[:, None] * counts.sum(axis=0)
     scale = np.maximum(counts.sum(axis=0), 1)
+    weighed = counts / scale
+    lack = shares[:, None] * weighed.sum(axis=0)
     dealt = np.full(len(counts), -1)
     shuffled = random.permutation(len(counts))
-    for feature in np.argsort(counts.sum(axis=0), kind="stable"):
+    for feature in np.argsort(scale, kind="stable"):
         waiting = shuffled[(dealt[shuffled] < 0) & (counts[shuffled, feature] > 0)]
         for patient in waiting[np.argsort(-counts[waiting, feature], kind="stable")]:
-            lack = wanted / scale / shares[:, None]
-            part = max(range(len(shares)), key=lambda one: (round(lack[one, feature], 9), lack[one].sum()))
+            part = int(np.argmax(lack @ weighed[patient] / shares))
             dealt[patient] = part
-            wanted[part] -= counts[patient]
+            lack[part] -= weighed[patient]
     return dealt
 
 

@@ -77,6 +77,7 @@ class Learner(LightningModule):
         self.prior_bias = prior_bias
         self._train, self._val = _Collected(), _Collected()
         self.validated: Scored | None = None
+        self.scores: dict[str, float] = {}
 
     def forward(self, hu: Tensor) -> Float[Tensor, "batch 6"]:
         return self.classifier(hu)
@@ -104,7 +105,11 @@ class Learner(LightningModule):
     def _log_scores(self, stage: str, scored: Scored) -> None:
         scores = metric.score(scored.labels, metric.probabilities(scored.logits), prevalence=self._data.prevalence)
         loss = self.loss(torch.from_numpy(scored.logits).float(), torch.from_numpy(scored.labels).float())
-        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()} | {f"{stage}/loss": float(loss)})
+        exact = {f"{stage}/{name}": value for name, value in scores.items()} | {f"{stage}/loss": float(loss)}
+        self.log_dict(exact, logger=False)  # for callbacks and schedulers; Lightning keeps float32
+        for logger in self.loggers:
+            logger.log_metrics(exact | {"epoch": self.current_epoch}, step=self.global_step)
+        self.scores |= exact
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(_parameter_groups(self.classifier))

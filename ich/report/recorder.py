@@ -59,6 +59,7 @@ class RunRecorder(Callback):
     def __init__(self, run: Run, folder: Path) -> None:
         self.run = run
         self.folder = folder
+        self.lowest = float("inf")
         self.best: dict[str, float] = {}
         self.best_epoch = 0
 
@@ -72,9 +73,9 @@ class RunRecorder(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Learner)
         assert pl_module.validated is not None
-        scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        if not self.best or scores[MONITOR] < self.best[MONITOR]:
-            self.best, self.best_epoch = scores, trainer.current_epoch
+        score = float(trainer.callback_metrics[MONITOR])  # in float32, as ModelCheckpoint compares it
+        if not self.best or score < self.lowest:
+            self.lowest, self.best, self.best_epoch = score, dict(pl_module.scores), trainer.current_epoch
             data: HeadCT = trainer.datamodule  # type: ignore[attr-defined]
             write_predictions(self.folder / "predictions" / "val.csv", data, pl_module.validated)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 from pytorch_lightning.utilities import rank_zero_only
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -27,11 +28,12 @@ def show_results(record: Record, data: HeadCT) -> None:
     scores, epoch = record.recorder.best, record.recorder.best_epoch
     labels = data.labels[data.val_rows]
     floors = metric.score(labels, np.broadcast_to(data.prevalence, labels.shape), prevalence=data.prevalence)
-    title = f"Best validation (epoch {epoch}): {len(labels)} slices of held-out patients"
-    table = Table("metric", "score", "floor", title=title, title_justify="left")
+    table = Table("metric", "score", "floor", box=SIMPLE_HEAD)
     for name in SHOWN:
         if name in floors:
             table.add_row(name, f"{scores[f'val/{name}']:.4f}", f"{floors[name]:.4f}")
     console = Console()
+    patients = data.index["patient_id"].iloc[data.val_rows].nunique()
+    console.print(f"\nbest validation, epoch {epoch}: {len(labels)} slices of {patients} patients held out", highlight=False)
     console.print(table)
     console.print(f"run {record.recorder.run.id}; open the runs with: {ui_command()}", highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -28,6 +28,7 @@ class Site(NamedTuple):
     tissue: Tissue
 
 
+@runtime_checkable
 class Bleed(Protocol):
     """One bleed of a study. `hu` is its density, `push_mm` (how far it pushes the midline) acts away from `side` at `y_mm`, `z_mm`."""
 
@@ -163,7 +164,7 @@ class Intraparenchymal:
         return min(8.0, (radius / 16) ** 3 * 2.5) if abs(self.centre[0]) > 6 else 0.0
 
     def distance(self, plane: Plane) -> Map:
-        rough = 0.17 * min(self.lobes[0][1]) * self.roughness.over(plane)
+        rough = 0.21 * min(self.lobes[0][1]) * self.roughness.over(plane)
         return np.maximum.reduce([ellipsoid(plane, *lobe) for lobe in self.lobes]) + rough
 
     def fraction(self, site: Site) -> Map:

@@ -65,7 +65,7 @@ def draw_brain(random: np.random.Generator, *, bleeds_into_ventricles: bool) -> 
         white_hu=random.uniform(26.5, 31),
         grey_hu=random.uniform(5.5, 8.5),
         fluid_hu=random.uniform(4, 10),
-        fold_mm=random.uniform(13, 19),
+        fold_mm=random.uniform(15, 23),
         ventricles=(wide * random.normal(1, 0.08), wide * random.normal(1, 0.08)),
         radial=draw_noise(random, 9, FOLDS_AROUND, step_mm=9),
         plain=draw_noise(random, 30, 30, step_mm=7),
@@ -144,7 +144,7 @@ def _deep_grey(plane: Plane) -> Map:
 
 
 def _cisterns(brain: Brain, plane: Plane) -> Map:
-    wide = 0.4 + 1.5 * brain.age
+    wide = 0.1 + 1.6 * brain.age + 0.8 * brain.fine.over(plane)
     pair = mirrored(plane)
     angle, reach = np.arctan2(plane.x, plane.y + 12), np.hypot(plane.x, plane.y + 12)
     star = np.minimum(9 + wide + 3.5 * np.cos(5 * angle + np.float32(np.pi)) - reach, 7 - np.abs(plane.z + 3))
@@ -173,10 +173,10 @@ def _folds(brain: Brain, plane: Plane, shell: Shell, below: Map) -> tuple[Map, M
     noise = (1 - high) * radial + high * brain.plain.over(plane) + 0.25 * brain.fine.over(plane)
     line = np.abs(noise) / (gradient(noise, plane.pixel_mm) + np.float32(0.03))
     fading = np.clip(1 - shell.cavity / brain.fold_mm, 0, 1)
-    half_width = (0.4 + 1.5 * brain.age**1.4) * fading * (1 - 0.75 * below)
+    half_width = (0.45 + 1.5 * brain.age**1.4) * fading * (1 - 0.75 * below)
     width = plane.pixel_mm + 0.1 * plane.thickness_mm
     folds = ramp(half_width - line, width) * np.minimum(1, 2 * half_width / width)
-    ribbon = ramp(half_width + RIBBON_MM - line, 1.5) * np.sqrt(fading)
+    ribbon = ramp(half_width + RIBBON_MM - line, 1.5) * np.sqrt(np.sqrt(fading))
     return folds, ribbon * (1 - 0.5 * below)
 
 

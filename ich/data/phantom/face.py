@@ -34,7 +34,7 @@ def draw_face(random: np.random.Generator) -> Face:
         fat_hu=random.uniform(-90, -40),
         neck_mm=random.uniform(8, 18),
         dense_hu=random.uniform(1450, 1950),
-        bone=random.uniform(0.85, 1.12),
+        bone=random.uniform(0.92, 1.22),
         sinus_mm=random.uniform(0, 9),
         ears_mm=random.uniform(0, 9),
         cells=draw_noise(random, 64, 64, step_mm=4),

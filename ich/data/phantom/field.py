@@ -13,6 +13,9 @@ from jaxtyping import Float32
 Map = Float32[np.ndarray, "height width"]
 Point = tuple[float, float, float]
 
+FAR_MM = -12.0
+"""Farther outside than any edge is wide."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
@@ -81,6 +84,8 @@ def paint(hu: Map, fraction: Map, value: Map | float) -> None:
 
 def ellipsoid(plane: Plane, centre: Point, radii: Point) -> Map:
     """Distance to an ellipsoid's surface, good near the surface and of the right sign everywhere."""
+    if _misses(plane, centre[2] - radii[2], centre[2] + radii[2]):
+        return np.full_like(plane.x, FAR_MM)
     u, v, w = ((axis - middle) / radius for axis, middle, radius in zip((plane.x, plane.y, plane.z), centre, radii, strict=True))
     reach = np.sqrt(u * u + v * v + w * w)
     steepness = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2) + np.float32(1e-4)
@@ -89,11 +94,18 @@ def ellipsoid(plane: Plane, centre: Point, radii: Point) -> Map:
 
 def capsule(plane: Plane, start: Point, end: Point, *, radius: tuple[float, float], scale: Map | float = 1.0) -> Map:
     """Distance to a rod whose radius changes from `start` to `end`."""
+    if _misses(plane, min(start[2], end[2]) - 2 * max(radius), max(start[2], end[2]) + 2 * max(radius)):
+        return np.full_like(plane.x, FAR_MM)
     along = [stop - begin for begin, stop in zip(start, end, strict=True)]
     offset = [axis - begin for axis, begin in zip((plane.x, plane.y, plane.z), start, strict=True)]
     share = np.clip(sum(o * a for o, a in zip(offset, along, strict=True)) / sum(a * a for a in along), 0, 1)
     apart = np.sqrt(sum((o - share * a) ** 2 for o, a in zip(offset, along, strict=True)))
     return (radius[0] + (radius[1] - radius[0]) * share) * scale - apart
+
+
+def _misses(plane: Plane, low_mm: float, high_mm: float) -> bool:
+    """Whether a shape between two heights is far from the slice: most are, and need no work."""
+    return bool(plane.z.min() > high_mm - FAR_MM or plane.z.max() < low_mm + FAR_MM)
 
 
 def mirrored(plane: Plane) -> Plane:

@@ -10,9 +10,9 @@ from ich.data.phantom.field import Point, draw_noise
 from ich.data.phantom.skull import surface_point
 
 SITES: dict[str, tuple[float, Point, Point, tuple[float, float]]] = {
-    "basal ganglia": (0.33, (27, -4, 17), (3, 5, 3), (9, 22)),
-    "lobar": (0.33, (38, 8, 42), (5, 30, 9), (9, 24)),
-    "thalamus": (0.14, (14, 12, 20), (2, 4, 2), (7, 15)),
+    "basal ganglia": (0.33, (27, -4, 17), (3, 5, 3), (10, 24)),
+    "lobar": (0.33, (38, 8, 42), (5, 30, 9), (11, 26)),
+    "thalamus": (0.14, (14, 12, 20), (2, 4, 2), (8, 17)),
     "contusion": (0.10, (27, -54, 8), (8, 5, 5), (8, 18)),
     "cerebellum": (0.07, (22, 46, -18), (5, 5, 5), (8, 18)),
     "pons": (0.03, (2, 12, -20), (2, 2, 3), (6, 11)),
@@ -48,12 +48,12 @@ def _draw_subdural(random: np.random.Generator, difficulty: Difficulty) -> Bleed
     convexity = random.random() < difficulty.convexity_share
     where = "convexity" if convexity else "falx" if random.random() < 0.65 else "tentorium"
     thin = random.random() < difficulty.thin_subdural_share or not convexity
-    depth = random.uniform(2.5, 5) if thin else random.uniform(5.5, 13)
+    depth = (random.uniform(2.5, 5) if thin else random.uniform(5.5, 13)) + (0 if convexity else 1.2)
     return Subdural(
         hu=_density(random, difficulty),
         centre=(_side(random), random.normal(0, 22), random.uniform(22, 52) if convexity else 45.0 if where == "falx" else 15.0),
         length_mm=random.uniform(40, 85),
-        height_mm=random.uniform(20, 45) * (1 if convexity else 0.8),
+        height_mm=random.uniform(26, 50) * (1 if convexity else 0.8),
         depth_mm=depth * difficulty.bleed_scale,
         where=where,
     )
@@ -66,7 +66,7 @@ def _draw_subarachnoid(random: np.random.Generator, difficulty: Difficulty) -> B
     return Subarachnoid(
         hu=random.uniform(56, 78),
         centre=centre,
-        radius_mm=(random.uniform(38, 65) if basal else random.uniform(24, 45)) * difficulty.bleed_scale,
+        radius_mm=(random.uniform(30, 52) if basal else random.uniform(18, 38)) * difficulty.bleed_scale,
         filling=difficulty.subarachnoid_filling,
         patches=draw_noise(random, 12, 12, step_mm=12),
     )
@@ -92,7 +92,7 @@ def _draw_intraparenchymal(random: np.random.Generator, difficulty: Difficulty) 
     return Intraparenchymal(
         hu=_density(random, difficulty),
         lobes=tuple(lobes),
-        roughness=draw_noise(random, 20, 20, step_mm=8),
+        roughness=draw_noise(random, 30, 30, step_mm=7),
         oedema_mm=random.uniform(3, 8),
     )
 

@@ -1,6 +1,7 @@
 """Runs in MLflow; the only room that imports it. An import points only to an earlier line of this map:
 
 store        where runs are kept, and the command that shows them
+sender       metrics from a thread of their own, an end that no signal disturbs
 run          one run: what it holds, how it ends
 sweep        a multirun: one parent, its children
 checkpoint   `runs:/ID` to a file

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ich.config.files import PROJECT
+from ich.report.tracking.sender import Sender, signals_held, within
 from ich.report.tracking.store import TrackingFailed, connect, experiment_id, failures_named
 
 if TYPE_CHECKING:
@@ -27,13 +27,15 @@ PARENT_VARIABLE = "ICH_PARENT_RUN"
 
 # MLflow's limits (mlflow/utils/validation.py), and its words for tags (mlflow/utils/mlflow_tags.py).
 PARAMS_A_BATCH = 100
-METRICS_A_BATCH = 1000
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
 
 FAILURE_TAG = "failure"
+CLOSING_SECONDS = 60
+"""How long the end of a run may take where the server does not answer."""
+
 STOPPED = (128 + 2, 128 + 15)
 """Exit codes after Ctrl-C and SIGTERM."""
 
@@ -44,26 +46,20 @@ class Run:
     """A run that is open.
 
     Metrics are sent from a thread of their own: a server that stopped answering blocks a call for half a minute, and a
-    training must not wait for it. What could not be sent is sent again with the next metrics, and with its first
-    timestamp, so that MLflow keeps it once. Files, texts and tags are sent at once and raise TrackingFailed.
+    training must not wait for it. Files, texts and tags are sent at once and raise TrackingFailed.
     """
 
     def __init__(self, client: "mlflow.MlflowClient", run_id: str) -> None:
         self.id = run_id
         self._client = client
-        self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tracking")
-        self._unsent: list[mlflow.entities.Metric] = []  # appended to by the caller, emptied by the sender
-        self._sending: Future[None] | None = None
-        self._warned = False
+        self._sender = Sender(self._send)
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
         """Metrics of one epoch; nan and infinity are kept as MLflow keeps them (infinity as the largest float)."""
         from mlflow.entities import Metric
 
-        now = _milliseconds()
-        self._unsent += [Metric(name, float(value), now, epoch) for name, value in metrics.items()]
-        if self._sending is None or self._sending.running() or self._sending.done():
-            self._sending = self._sender.submit(self._try_to_send)
+        now = time.time_ns() // 1_000_000
+        self._sender.add([Metric(name, float(value), now, epoch) for name, value in metrics.items()])
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """A copy of a file, under a folder of the run."""
@@ -76,47 +72,34 @@ class Run:
             self._client.log_text(self.id, text, name)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Tags, cut at MLflow's limit."""
         from mlflow.entities import RunTag
 
         with failures_named():
-            self._client.log_batch(self.id, tags=[RunTag(name, str(text)[:TAG_LENGTH]) for name, text in tags.items()])
+            self._client.log_batch(self.id, tags=[RunTag(name, text[:TAG_LENGTH]) for name, text in tags.items()])
 
     def close(self, state: State, message: str = "") -> None:
-        """Send what is left and write the state; a Ctrl-C meanwhile is raised afterwards. Raises TrackingFailed."""
-        done = self._sender.submit(self._close, state, message)
-        self._sender.shutdown(wait=False)
-        interruption: BaseException | None = None
-        while not done.done():
-            try:
-                wait([done])
-            except BaseException as signal:
-                interruption = signal
-        if interruption:
-            raise interruption
-        done.result()
+        """Send what is left and write the state, whatever signal comes meanwhile. Raises TrackingFailed."""
+        with signals_held():
+            within(CLOSING_SECONDS, lambda: self._close(state, message))
 
     def _close(self, state: State, message: str) -> None:
         try:
-            self._send()
-            if message:
-                self.set_tags({FAILURE_TAG: message, NOTE_TAG: message})
-        finally:
-            with failures_named():
-                self._client.set_terminated(self.id, state)
-
-    def _try_to_send(self) -> None:
-        try:
-            self._send()
+            self._sender.end()
         except TrackingFailed as failure:
-            if not self._warned:
-                log.warning("metrics wait until they can be sent: %s", failure)
-            self._warned = True
+            self._end("FAILED" if state == "FINISHED" else state, message or str(failure))
+            raise
+        self._end(state, message)
 
-    def _send(self) -> None:
-        while batch := self._unsent[:METRICS_A_BATCH]:
-            with failures_named():
-                self._client.log_batch(self.id, metrics=batch)
-            del self._unsent[: len(batch)]
+    def _end(self, state: State, message: str) -> None:
+        with failures_named():
+            self._client.set_terminated(self.id, state)
+        if message:
+            self.set_tags({FAILURE_TAG: message, NOTE_TAG: message})
+
+    def _send(self, metrics: Sequence["mlflow.entities.Metric"]) -> None:
+        with failures_named():
+            self._client.log_batch(self.id, metrics=metrics)
 
 
 @contextmanager
@@ -204,7 +187,3 @@ def _code_version() -> dict[str, str]:
         return {}
     commit, dirty, _ = described.partition("-dirty")
     return {"mlflow.source.git.commit": commit, "mlflow.source.git.dirty": str(bool(dirty)).lower()}
-
-
-def _milliseconds() -> int:
-    return time.time_ns() // 1_000_000

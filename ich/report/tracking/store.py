@@ -81,10 +81,11 @@ def failures_named() -> Iterator[None]:
     """Turn what MLflow raises into TrackingFailed, which says where."""
     from mlflow.exceptions import MlflowException
     from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, RequestException) as error:
+    except (MlflowException, RequestException, SQLAlchemyError) as error:
         raise TrackingFailed(f"{shown_uri()}: {error}") from error
 
 

@@ -1,7 +1,7 @@
 """One database a session: a new one takes seconds."""
 
 import os
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         connect()
+    shutil.copy(folder / "mlflow.db", folder / "new.db")
     return folder
 
 

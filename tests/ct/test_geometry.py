@@ -1,0 +1,453 @@
+"""Heads of many sizes and places on squares of one scale, and back."""
+
+import zipfile
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from ich.ct.dicom import Slice, read_slice
+from ich.ct.geometry import FullGeometry, HeadGeometry, Warp, find_head
+
+AIR, WATER, BRAIN, HOLDER = -1024, 0, 35, 250
+
+spacings = st.floats(0.3, 2.5)
+random_images = st.builds(
+    lambda seed, height, width: np.random.default_rng(seed).integers(-1024, 3072, (height, width)).astype(np.int16),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 30),
+    st.integers(1, 30),
+)
+
+
+def warp_of(shape: tuple[int, int], size: int, origin: tuple[float, float], step: tuple[float, float]) -> Warp:
+    return Warp(
+        height=shape[0],
+        width=shape[1],
+        size=size,
+        origin_row=origin[0],
+        origin_column=origin[1],
+        step_row=step[0],
+        step_column=step[1],
+        field_mm=None,
+        head_found=False,
+        widened=False,
+    )
+
+
+def millimetres(shape: tuple[int, int], spacing: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of pixel centres in mm from the middle of the slice."""
+    rows, columns = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(shape, spacing, strict=True))
+    return rows[:, None], columns[None]
+
+
+def head(
+    shape: tuple[int, int] = (512, 512),
+    spacing: tuple[float, float] = (0.5, 0.5),
+    middle: tuple[float, float] = (0.0, 0.0),
+    radii: tuple[float, float] = (90.1, 75.1),
+) -> np.ndarray:
+    """An ellipse of brain in air; millimetres."""
+    rows, columns = millimetres(shape, spacing)
+    inside = ((rows - middle[0]) / radii[0]) ** 2 + ((columns - middle[1]) / radii[1]) ** 2 < 1
+    return np.where(inside, BRAIN, AIR).astype(np.int16)
+
+
+def arc(radius: float, thickness: float, middle: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """The lower half of a ring with two upright arms, as head holders are; [512, 512] of 0.5 mm."""
+    rows, columns = millimetres((512, 512), (0.5, 0.5))
+    rows, columns = rows - middle[0], np.abs(columns - middle[1])
+    from_middle = np.where(rows > 0, np.hypot(rows, columns), columns)
+    return (np.abs(from_middle - radius) < thickness / 2) & (rows > -60)
+
+
+def area_mean(image: np.ndarray, warp: Warp) -> np.ndarray:
+    """Slow and independent: cumulative sums, read at the edges of output pixels."""
+    mean = image.astype(np.float64) - AIR
+    for axis, origin, step in ((0, warp.origin_row, warp.step_row), (1, warp.origin_column, warp.step_column)):
+        edges = origin + (np.arange(warp.size + 1) - 0.5) * step
+        knots = np.arange(mean.shape[axis] + 1) - 0.5
+        sums = np.insert(np.cumsum(mean, axis=axis), 0, 0, axis=axis)
+        mean = np.diff(np.apply_along_axis(lambda one: np.interp(edges, knots, one), axis, sums), axis=axis) / step  # noqa: B023
+    return mean + AIR
+
+
+def linear(image: np.ndarray, warp: Warp) -> np.ndarray:
+    """Slow and independent: numpy's own interpolation, along one axis and then the other."""
+    rows = warp.origin_row + np.arange(warp.size) * warp.step_row
+    columns = warp.origin_column + np.arange(warp.size) * warp.step_column
+    half = np.stack([np.interp(rows, np.arange(len(one)), one) for one in image.T.astype(np.float64)], axis=1)
+    return np.stack([np.interp(columns, np.arange(len(one)), one) for one in half])
+
+
+# One scale.
+
+
+@given(spacing=st.tuples(spacings, spacings), field=st.floats(32, 1024), size=st.sampled_from([16, 96, 224, 256]))
+@settings(deadline=None, max_examples=40)
+def test_a_pixel_is_the_field_over_the_size_for_everybody(
+    spacing: tuple[float, float], field: float, size: int
+) -> None:
+    warp = HeadGeometry(size=size, field_mm=field).prepare(np.full((64, 80), AIR, np.int16), spacing).warp
+    assert warp.step_row * spacing[0] == pytest.approx(field / size, rel=1e-14)
+    assert warp.step_column * spacing[1] == pytest.approx(field / size, rel=1e-14)
+    assert warp.field_mm == field
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [((512, 512), (0.5, 0.5)), ((128, 128), (2.0, 2.0)), ((256, 512), (1.0, 0.5)), ((768, 640), (0.4, 0.48))],
+)
+def test_the_same_head_looks_the_same_from_every_matrix(shape: tuple[int, int], spacing: tuple[float, float]) -> None:
+    expected = HeadGeometry(size=128).prepare(head(), (0.5, 0.5)).hu
+    found = HeadGeometry(size=128).prepare(head(shape, spacing, middle=(5.0, -8.0)), spacing).hu
+    # Only the rim differs, where a pixel holds both brain and air: 520 mm of it, of 256 * 256 mm.
+    assert (np.abs(found - expected) > 60).mean() < 520 * 4 / 256**2
+
+
+@given(move=st.tuples(st.integers(-15, 15), st.integers(-20, 20)))
+@settings(deadline=None, max_examples=20)
+def test_a_head_moved_by_whole_steps_of_the_grid_gives_the_same_square(move: tuple[int, int]) -> None:
+    # The head is searched on every 4th pixel of 0.5 mm.
+    moved = head(middle=(move[0] * 2.0, move[1] * 2.0))
+    assert np.array_equal(HeadGeometry().prepare(moved, (0.5, 0.5)).hu, HeadGeometry().prepare(head(), (0.5, 0.5)).hu)
+
+
+@given(move=st.tuples(st.floats(-30, 30), st.floats(-40, 40)))
+@settings(deadline=None, max_examples=20)
+def test_a_moved_head_stays_in_the_middle(move: tuple[float, float]) -> None:
+    warp = HeadGeometry(size=64).prepare(head(middle=move), (0.5, 0.5)).warp
+    (centre,) = warp.points_to_source(np.array([[31.5, 31.5]]))
+    assert (centre - 255.5) * 0.5 == pytest.approx(move, abs=1.0)  # half a step of the grid
+
+
+# The head.
+
+
+def test_air_has_no_head_and_keeps_its_own_middle() -> None:
+    prepared = HeadGeometry(size=64).prepare(np.full((100, 60), AIR, np.int16), (1.0, 2.0))
+    assert find_head(np.full((100, 60), AIR, np.int16), (1.0, 2.0)) is None
+    assert not prepared.warp.head_found
+    assert (prepared.hu == AIR).all()
+    assert prepared.warp.points_to_source(np.array([[31.5, 31.5]])) == pytest.approx(np.array([[49.5, 29.5]]))
+
+
+@pytest.mark.parametrize("thickness", [3.0, 4.0])
+@pytest.mark.parametrize("radius", [60.0, 90.0, 126.0])
+def test_a_head_holder_is_no_head(radius: float, thickness: float) -> None:
+    assert find_head(np.where(arc(radius, thickness), HOLDER, AIR).astype(np.int16), (0.5, 0.5)) is None
+
+
+def test_a_table_is_no_head() -> None:
+    table = np.full((512, 512), AIR, np.int16)
+    table[400:440] = HOLDER  # 20 mm thick, from edge to edge
+    assert find_head(table, (0.5, 0.5)) is None
+
+
+@pytest.mark.parametrize("side", [slice(0, 8), slice(504, 512)])
+def test_a_holder_along_the_edge_is_no_head(side: object) -> None:
+    holder = np.full((512, 512), AIR, np.int16)
+    holder[side, 100:140] = HOLDER  # 4 x 20 mm
+    assert find_head(holder, (0.5, 0.5)) is None
+
+
+@pytest.mark.parametrize("gap", [-3.0, -1.0, 1.0, 10.0])
+def test_a_holder_does_not_move_the_head(gap: float) -> None:
+    """It cuts into the back of the head, touches it, or lies behind."""
+    alone = find_head(head(), (0.5, 0.5))
+    held = find_head(np.where(arc(100, 3.5, (gap - 10, 0.0)), HOLDER, head()).astype(np.int16), (0.5, 0.5))
+    assert alone is not None
+    assert held is not None
+    assert np.hypot(*np.subtract(alone.centre, held.centre)) * 0.5 < 1.5
+
+
+def test_the_air_between_a_head_and_a_holder_that_close_a_ring_is_no_head() -> None:
+    small = head(radii=(60.0, 76.0))
+    held = np.where(arc(76, 3.5, (0.0, 0.0)), HOLDER, small).astype(np.int16)
+    alone, ring = find_head(small, (0.5, 0.5)), find_head(held, (0.5, 0.5))
+    assert alone is not None
+    assert ring is not None
+    assert ring.bottom_right[0] - alone.bottom_right[0] < 8  # 4 mm; the ring reaches 16 mm lower
+
+
+def test_a_hollow_table_is_smaller_than_a_disc_at_the_vertex() -> None:
+    hu = head(radii=(15.0, 12.0), middle=(-20.0, 0.0))
+    shell = cv2.ellipse(np.zeros((512, 512), np.uint8), (256, 380), (150, 60), 0, 0, 360, 1, thickness=6)
+    found = find_head(np.where(shell > 0, HOLDER, hu).astype(np.int16), (0.5, 0.5))
+    assert found is not None
+    assert (np.array(found.centre) - 255.5) * 0.5 == pytest.approx([-20, 0], abs=1)
+
+
+def test_of_two_bodies_the_larger_is_the_head() -> None:
+    """Chin and neck, or a hand beside the head."""
+    both = np.maximum(head(radii=(30.0, 35.0), middle=(-70.0, 0.0)), head(radii=(50.0, 60.0), middle=(30.0, 0.0)))
+    found = find_head(both, (0.5, 0.5))
+    assert found is not None
+    assert (np.array(found.centre) - 255.5) * 0.5 == pytest.approx([30, 0], abs=1)
+
+
+def test_open_sinuses_and_streaks_of_metal_divide_no_head() -> None:
+    hu = head()
+    hu[:, 251:261] = np.where(hu[:, 251:261] == BRAIN, AIR, hu[:, 251:261])  # 5 mm, from front to back
+    hu[80:90], hu[420:430] = head()[80:90], head()[420:430]  # but closed by skin
+    found, whole = find_head(hu, (0.5, 0.5)), find_head(head(), (0.5, 0.5))
+    assert found is not None
+    assert whole is not None
+    assert found.top_left == pytest.approx(whole.top_left, abs=4)
+    assert found.bottom_right == pytest.approx(whole.bottom_right, abs=4)
+
+
+@pytest.mark.parametrize("radius", [9.0, 15.0])
+def test_the_last_discs_at_the_vertex_are_heads(radius: float) -> None:
+    warp = HeadGeometry(size=64).prepare(head(radii=(radius, radius), middle=(40.0, 20.0)), (0.5, 0.5)).warp
+    assert warp.head_found
+    assert warp.points_to_source(np.array([[31.5, 31.5]])) == pytest.approx(np.array([[335.5, 295.5]]), abs=2)
+
+
+def test_a_head_larger_than_the_field_widens_it_and_says_so() -> None:
+    prepared = HeadGeometry(size=64, field_mm=128.0).prepare(head(), (0.5, 0.5))
+    assert prepared.warp.widened
+    assert prepared.warp.field_mm == pytest.approx(180, abs=2)  # twice the longer radius
+    assert prepared.warp.step_row * 0.5 * 64 == prepared.warp.field_mm
+    assert (prepared.hu > -900).any(axis=1).all()  # from the first row to the last
+    assert not HeadGeometry(size=64).prepare(head(), (0.5, 0.5)).warp.widened
+
+
+def test_a_head_that_fits_is_not_cut_for_the_sake_of_its_centre() -> None:
+    wedge = np.full((512, 512), AIR, np.int16)
+    # 30 mm wide above, 150 mm below, 235 mm high: its centre lies 144 mm under its top, and half the field is 120.
+    cv2.fillConvexPoly(wedge, np.array([[226, 20], [286, 20], [406, 490], [106, 490]]), BRAIN)
+    prepared = HeadGeometry(size=120, field_mm=240.0).prepare(wedge, (0.5, 0.5))
+    assert not prepared.warp.widened
+    assert (prepared.hu > -900).any(axis=1).sum() == pytest.approx(235 / 2, abs=2)
+
+
+def test_a_head_found_elsewhere_in_the_series_can_be_placed() -> None:
+    geometry = HeadGeometry(size=64)
+    found = find_head(head(middle=(10.0, -6.0)), (0.5, 0.5))
+    warp = geometry.place(found, (512, 512), (0.5, 0.5))
+    assert warp == geometry.prepare(head(middle=(10.0, -6.0)), (0.5, 0.5)).warp
+
+
+# The one resampling.
+
+
+@given(
+    image=random_images,
+    origin=st.tuples(st.floats(-40, 40), st.floats(-40, 40)),
+    step=st.tuples(st.floats(1, 9), st.floats(1, 9)),
+)
+@settings(deadline=None)
+def test_where_it_shrinks_each_pixel_is_the_mean_of_its_area(
+    image: np.ndarray, origin: tuple[float, float], step: tuple[float, float]
+) -> None:
+    warp = warp_of(image.shape, 16, origin, step)
+    np.testing.assert_allclose(warp.to_square(image, outside=AIR), area_mean(image, warp), rtol=0, atol=3e-3)
+
+
+@given(
+    image=random_images,
+    places=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    step=st.tuples(st.floats(0.1, 1), st.floats(0.1, 1)),
+)
+@settings(deadline=None)
+def test_where_it_grows_it_is_linear_between_pixel_centres(
+    image: np.ndarray, places: tuple[float, float], step: tuple[float, float]
+) -> None:
+    warp = warp_of(image.shape, 16, (places[0] * image.shape[0], places[1] * image.shape[1]), step)
+    rows, columns = (
+        (origin + (np.arange(16) + 0.5) * one < count - 0.5) & (origin + (np.arange(16) - 0.5) * one > -0.5)
+        for origin, one, count in ((warp.origin_row, step[0], warp.height), (warp.origin_column, step[1], warp.width))
+    )
+    inside = np.ix_(rows, columns)
+    np.testing.assert_allclose(
+        warp.to_square(image, outside=AIR)[inside], linear(image, warp)[inside], rtol=0, atol=3e-3
+    )
+
+
+@given(image=random_images, step=st.tuples(st.floats(1, 4), st.floats(1, 4)))
+@settings(deadline=None)
+def test_what_lies_in_a_slice_is_neither_lost_nor_gained(image: np.ndarray, step: tuple[float, float]) -> None:
+    warp = warp_of(image.shape, 64, (-20.0, -30.0), step)
+    mass = (warp.to_square(image, outside=AIR).astype(np.float64) - AIR).sum() * step[0] * step[1]
+    assert mass == pytest.approx((image.astype(np.float64) - AIR).sum(), rel=1e-5)
+
+
+def test_beyond_the_slice_is_air() -> None:
+    warp = HeadGeometry(size=256).place(None, (200, 200), (0.5, 0.5))
+    square = warp.to_square(np.full((200, 200), WATER, np.int16), outside=AIR)
+    # 100 mm of water in 256 mm: 78 mm, and so 78 pixels, of air on each side.
+    assert (square[78:178, 78:178] == WATER).all()
+    assert (square == AIR).sum() == 256**2 - 100**2
+
+
+def test_halves_are_rounded_to_even() -> None:
+    hu = np.zeros((32, 32), np.int16)
+    hu[0, :2], hu[0, 2:4] = (1, 1), (3, 3)
+    assert FullGeometry(size=16).prepare(hu, None).hu[0, :2].tolist() == [0, 2]  # 2 / 4 and 6 / 4
+
+
+# The whole slice.
+
+
+def test_the_whole_slice_at_its_own_size_is_itself() -> None:
+    hu = np.random.default_rng(0).integers(-1024, 3072, (64, 64)).astype(np.int16)
+    prepared = FullGeometry(size=64).prepare(hu, (0.4, 0.4))
+    assert np.array_equal(prepared.hu, hu)
+    assert prepared.warp.field_mm == pytest.approx(64 * 0.4)
+
+
+def test_the_whole_slice_at_half_its_size_is_the_mean_of_every_four_pixels() -> None:
+    hu = np.random.default_rng(0).integers(-1024, 3072, (64, 64)).astype(np.int16)
+    expected = hu.reshape(32, 2, 32, 2).mean(axis=(1, 3))
+    assert np.array_equal(FullGeometry(size=32).prepare(hu, None).hu, np.rint(expected))
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "rows"),
+    [((32, 64), None, 16), ((64, 64), (0.5, 1.0), 16), ((32, 64), (2.0, 1.0), 32), ((64, 64), None, 32)],
+)
+def test_the_whole_slice_is_padded_and_never_stretched(
+    shape: tuple[int, int], spacing: tuple[float, float] | None, rows: int
+) -> None:
+    prepared = FullGeometry(size=32).prepare(np.full(shape, WATER, np.int16), spacing)
+    above = (32 - rows) // 2
+    assert (prepared.hu[above : above + rows] == WATER).all()
+    assert (prepared.hu == AIR).sum() == (32 - rows) * 32
+    assert (prepared.warp.field_mm is None) == (spacing is None)
+
+
+# And back.
+
+
+@given(
+    origin=st.tuples(st.floats(-500, 500), st.floats(-500, 500)),
+    step=st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)),
+    point=st.tuples(st.floats(-600, 600), st.floats(-600, 600)),
+)
+def test_points_go_both_ways(
+    origin: tuple[float, float], step: tuple[float, float], point: tuple[float, float]
+) -> None:
+    warp = warp_of((100, 100), 32, origin, step)
+    points = np.array([point])
+    assert warp.points_to_source(warp.points_to_square(points)) == pytest.approx(points, abs=1e-9)
+    assert warp.points_to_square(warp.points_to_source(points)) == pytest.approx(points, abs=1e-9)
+
+
+@pytest.mark.parametrize("geometry", [HeadGeometry(size=64), HeadGeometry(size=512), FullGeometry(size=64)])
+@pytest.mark.parametrize(
+    ("shape", "spacing"), [((512, 400), (0.5, 0.5)), ((128, 128), (2.0, 2.0)), ((256, 512), (1.0, 0.5))]
+)
+def test_a_hot_spot_returns_to_its_place(
+    geometry: HeadGeometry | FullGeometry, shape: tuple[int, int], spacing: tuple[float, float]
+) -> None:
+    rows, columns = millimetres(shape, spacing)
+    spot = np.exp(-((rows - 31) ** 2 + (columns + 22) ** 2) / (2 * 20**2)).astype(np.float32)
+    warp = geometry.prepare(head(shape, spacing, middle=(6.0, -9.0)), spacing).warp
+    back = warp.to_source(warp.to_square(spot, outside=0.0))
+    assert back.shape == shape
+    assert (rows * back).sum() / back.sum() == pytest.approx(31, abs=0.05)
+    assert (columns * back).sum() / back.sum() == pytest.approx(-22, abs=0.05)
+    assert np.abs(back - spot).max() < 0.02
+
+
+def test_a_map_covers_what_its_square_covered() -> None:
+    warp = HeadGeometry(size=64, field_mm=128.0).place(None, (512, 512), (0.5, 0.5))
+    back = warp.to_source(np.ones((64, 64), np.float32), outside=-1.0)
+    # 128 of 256 mm, in the middle.
+    assert back[128:384, 128:384] == pytest.approx(1)
+    back[128:384, 128:384] = -1
+    assert (back == -1).all()
+
+
+def test_a_map_of_the_whole_slice_has_no_faded_edge() -> None:
+    for size in (32, 96, 128):
+        warp = FullGeometry(size=size).prepare(np.full((96, 96), WATER, np.int16), None).warp
+        assert warp.to_source(np.ones((size, size), np.float32)) == pytest.approx(1)
+
+
+# Refusals.
+
+
+def test_millimetres_need_a_spacing() -> None:
+    assert HeadGeometry.spacing_required
+    assert not FullGeometry.spacing_required
+    with pytest.raises(
+        ValueError, match="without spacing_mm pixels cannot become millimetres; FullGeometry does without"
+    ):
+        HeadGeometry().prepare(head(), None)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("size", 15, "size is 15; it must lie in 16 .. 2048"),
+        ("size", 2049, "size is 2049; it must lie in 16 .. 2048"),
+        ("field_mm", 0.256, "field_mm is 0.256; it must lie in 32.0 .. 1024.0"),
+        ("field_mm", float("nan"), "field_mm is nan; it must lie in 32.0 .. 1024.0"),
+    ],
+)
+def test_a_square_out_of_range_is_refused(key: str, value: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        HeadGeometry(**{key: value})  # type: ignore[arg-type]
+    with pytest.raises(ValidationError):
+        TypeAdapter(HeadGeometry.__annotations__[key]).validate_python(value)
+
+
+# Real slices.
+
+
+@pytest.fixture(scope="module")
+def real(rsna2019: Path) -> list[Slice]:
+    """All slices, in anatomical order."""
+    with zipfile.ZipFile(rsna2019 / "mini.zip") as archive:
+        found = [read_slice(archive.read(name)) for name in archive.namelist() if name.endswith(".dcm")]
+    return sorted(found, key=lambda one: (one.header.series_id, one.header.position_mm))
+
+
+def test_real_heads_are_found_and_holders_are_none(real: list[Slice]) -> None:
+    """What a disc of 24 mm fits in is a head; where no disc of 8 mm fits, there is none. On every pixel, not a grid."""
+    for one in real:
+        assert one.header.spacing_mm is not None
+        dense = np.pad((one.hu > -300).astype(np.uint8), 1)
+        thickness = 2 * cv2.distanceTransform(dense, cv2.DIST_L2, 5).max() * one.header.spacing_mm[0]
+        found = find_head(one.hu, one.header.spacing_mm)
+        if thickness > 24 or thickness < 8:
+            assert (found is not None) == (thickness > 24), one.header.image_id
+
+
+def test_real_skulls_stand_in_the_middle(real: list[Slice]) -> None:
+    """Bone, another measure than skin, has its centre near the square's; faces have theirs in front."""
+    geometry, worst = HeadGeometry(size=64), 0.0
+    for one in real:
+        hu = geometry.prepare(one.hu, one.header.spacing_mm).hu
+        bone = (hu > 300) & (np.hypot(*np.indices(hu.shape) - 31.5) < 26)  # no holder: 104 mm
+        if bone.sum() * 4**2 > 4000:
+            worst = max(worst, float(np.hypot(*(np.argwhere(bone).mean(axis=0) - 31.5)) * 4))
+    assert 0 < worst < 35
+
+
+def test_neighbouring_centres_do_not_jump(real: list[Slice]) -> None:
+    """A gantry leans by 27 degrees at most, and heads slope: a centre moves by millimetres in 5 mm."""
+    series = defaultdict(list)
+    for one in real:
+        assert one.header.spacing_mm is not None
+        found = find_head(one.hu, one.header.spacing_mm)
+        if found is not None:
+            series[one.header.series_id].append((one, np.multiply(found.centre, one.header.spacing_mm)))
+    jumps = [
+        np.hypot(*(after - before))
+        for slices in series.values()
+        for (lower, before), (upper, after) in pairwise(slices)
+        if lower.header.position_mm and upper.header.position_mm
+        if abs(upper.header.position_mm[2] - lower.header.position_mm[2]) < 8
+    ]
+    assert len(jumps) > 250
+    assert np.median(jumps) < 2.5
+    assert max(jumps) < 10

@@ -1,0 +1,126 @@
+"""A folder of files to one table in anatomical order."""
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ich.data.cohort import BadCohort, cohort_digest, kaggle_folder, read_cohort, read_table
+from ich.findings import FINDINGS
+from tests.data.dicom_files import write_slice
+
+
+def test_flat_or_nested_every_file_is_tried(tmp_path: Path) -> None:
+    write_slice(tmp_path / "a.dcm", image="ID_a", z=1)
+    write_slice(tmp_path / "deep" / "er" / "no_ending", image="ID_b", z=2)
+    (tmp_path / "notes.txt").write_text("no slice")
+    (tmp_path / ".DS_Store").write_text("hidden")
+    cohort = read_cohort(tmp_path)
+    assert cohort.table["image_id"].tolist() == ["ID_a", "ID_b"]
+    assert cohort.table["file"].tolist() == ["a.dcm", "deep/er/no_ending"]
+    assert cohort.rejected[["file", "reason"]].to_numpy().tolist() == [["notes.txt", "not_dicom"]]
+
+
+def test_slices_stand_from_feet_to_head_and_ties_by_image(tmp_path: Path) -> None:
+    for image, z in (("ID_top", 30), ("ID_b", 10), ("ID_a", 10), ("ID_low", -5)):
+        write_slice(tmp_path / f"{image}.dcm", image=image, z=z)
+    assert read_cohort(tmp_path).table["image_id"].tolist() == ["ID_low", "ID_a", "ID_b", "ID_top"]
+
+
+def test_a_tilted_gantry_is_measured_along_the_normal(tmp_path: Path) -> None:
+    write_slice(tmp_path / "a.dcm", image="ID_a", z=100, tilt=0.3)
+    assert read_cohort(tmp_path).table["position_mm"].iloc[0] == pytest.approx(100 * 0.955336, abs=1e-3)  # z cos 0.3
+
+
+def test_series_are_not_mixed(tmp_path: Path) -> None:
+    for series in ("ID_s2", "ID_s1"):
+        for z in (2, 1):
+            write_slice(tmp_path / f"{series}{z}.dcm", image=f"ID_{series}{z}", series=series, z=z)
+    table = read_cohort(tmp_path).table
+    assert table["series_id"].tolist() == ["ID_s1", "ID_s1", "ID_s2", "ID_s2"]
+    assert table["position_mm"].tolist() == [1, 2, 1, 2]
+
+
+def test_slices_without_a_position_stand_by_image(tmp_path: Path) -> None:
+    for image in ("ID_b", "ID_a"):
+        write_slice(tmp_path / f"{image}.dcm", image=image, z=None)
+    table = read_cohort(tmp_path).table
+    assert table["image_id"].tolist() == ["ID_a", "ID_b"]
+    assert table["position_mm"].isna().all()
+
+
+def test_one_image_in_two_files_is_refused(tmp_path: Path) -> None:
+    for name in ("a.dcm", "b.dcm"):
+        write_slice(tmp_path / name, image="ID_a")
+    with pytest.raises(BadCohort, match=r"a\.dcm and b\.dcm are both image ID_a"):
+        read_cohort(tmp_path)
+
+
+def test_a_folder_without_a_slice_says_what_most_files_are(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(BadCohort, match=r"none of its 1 files is a CT slice \(mostly: not_dicom\)"):
+        read_cohort(tmp_path)
+    with pytest.raises(BadCohort, match="there is no such folder"):
+        read_cohort(tmp_path / "none")
+
+
+def test_kaggles_folder_or_the_one_above_it(tmp_path: Path) -> None:
+    folder = tmp_path / "rsna-intracranial-hemorrhage-detection"
+    (folder / "stage_2_train").mkdir(parents=True)
+    (folder / "stage_2_train.csv").write_text("ID,Label\n")
+    assert kaggle_folder(tmp_path) == kaggle_folder(folder) == folder
+
+
+def test_another_folder_a_missing_one_and_a_zip_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(BadCohort, match="holds stage_2_train/ and stage_2_train.csv, as Kaggle's does"):
+        kaggle_folder(tmp_path)
+    with pytest.raises(BadCohort, match="there is no such folder"):
+        kaggle_folder(tmp_path / "none")
+    with pytest.raises(BadCohort, match=r"unpack it first: python -m zipfile -e data\.zip FOLDER"):
+        kaggle_folder(tmp_path / "data.zip")
+
+
+def table_csv(folder: Path, rows: list[list[object]]) -> Path:
+    path = folder / "cases.csv"
+    pd.DataFrame(rows, columns=["file", "patient_id", *FINDINGS]).to_csv(path, index=False)
+    return path
+
+
+def test_a_table_of_ones_own_names_files_patients_and_labels(tmp_path: Path) -> None:
+    write_slice(tmp_path / "in" / "b.dcm", image="ID_b", patient="other")
+    write_slice(tmp_path / "in" / "a.dcm", image="ID_a", patient="other")
+    path = table_csv(tmp_path, [["in/a.dcm", "p1", 0, 0, 0, 0, 0, 0], ["in/b.dcm", "p2", 0, 0, 0, 0, 1, 1]])
+    cohort, labels = read_table(path)
+    assert cohort.table.set_index("image_id")["patient_id"].to_dict() == {"ID_a": "p1", "ID_b": "p2"}
+    assert labels.loc["ID_b", ["subdural", "any"]].tolist() == [1, 1]
+
+
+def test_a_table_that_lacks_a_column_or_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    write_slice(tmp_path / "a.dcm", image="ID_a")
+    (tmp_path / "short.csv").write_text("file,any\na.dcm,0\n")
+    with pytest.raises(BadCohort, match="it lacks patient_id, epidural"):
+        read_table(tmp_path / "short.csv")
+    with pytest.raises(Exception, match="any is not the largest of its kinds"):
+        read_table(table_csv(tmp_path, [["a.dcm", "p", 0, 0, 0, 0, 1, 0]]))
+    with pytest.raises(Exception, match="a label is 0 or 1"):
+        read_table(table_csv(tmp_path, [["a.dcm", "p", 0, 0, 0, 0, 2, 1]]))
+
+
+def test_the_digest_knows_content_and_no_path(tmp_path: Path) -> None:
+    digests = []
+    for folder, patient in (("one", "ID_p"), ("two", "ID_p"), ("three", "ID_q")):
+        write_slice(tmp_path / folder / "a.dcm", image="ID_a", patient=patient)
+        digests.append(cohort_digest(read_cohort(tmp_path / folder).table))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_real_series_stand_in_the_order_of_the_independent_table(mini: Path, rsna2019: Path) -> None:
+    table = read_cohort(kaggle_folder(mini) / "stage_2_train").table
+    with (rsna2019 / "mini_headers.csv").open(newline="") as file:
+        known = pd.DataFrame([row for row in csv.DictReader(file) if row["set"] == "stage_2_train"])
+    assert len(table) == len(known) == 346
+    known = known.astype({"z": float}).sort_values(["patient_id", "study_id", "series_id", "z"], kind="stable")
+    distinct = ~known.duplicated(["series_id", "z"], keep=False).to_numpy()
+    assert table["image_id"][distinct].tolist() == known["image_id"][distinct].tolist()
+    assert table["patient_id"].tolist() == known["patient_id"].tolist()

@@ -1,0 +1,67 @@
+"""Where slices and labels come from."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ich.data.cohort import BadCohort
+from ich.data.labels import write_labels
+from ich.data.source import Phantom, Repeat, Rsna, Table
+from ich.findings import FINDINGS
+from tests.data.dicom_files import write_slice
+
+
+def silent(done: int, total: int) -> None:
+    """No bar."""
+
+
+def kaggle(root: Path, images: list[str], labelled: list[str]) -> Path:
+    folder = root / "rsna-intracranial-hemorrhage-detection"
+    for number, image in enumerate(images):
+        write_slice(folder / "stage_2_train" / f"{image}.dcm", image=image, z=number)
+    index = pd.Index(labelled, name="image_id")
+    write_labels(folder / "stage_2_train.csv", pd.DataFrame(0, index=index, columns=list(FINDINGS)))
+    return root
+
+
+def test_images_without_a_label_and_labels_without_an_image_are_passed_over(tmp_path: Path) -> None:
+    root = kaggle(tmp_path, ["ID_a", "ID_b"], ["ID_b", "ID_c"])
+    cohort, labels = Rsna(root=root, cache=tmp_path).load(spacing_required=True, report=silent)
+    assert cohort.table["image_id"].tolist() == ["ID_b"]
+    assert set(cohort.table["image_id"]) <= set(labels.index)
+
+
+def test_a_folder_and_labels_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    root = kaggle(tmp_path, ["ID_a"], ["ID_z"])
+    with pytest.raises(BadCohort, match="none of the 1 images has a label"):
+        Rsna(root=root, cache=tmp_path).load(spacing_required=True, report=silent)
+
+
+def test_the_phantom_is_written_once_and_read_like_any_cohort(tmp_path: Path) -> None:
+    source = Phantom(cache=tmp_path, patients=2, slices=4, difficulty="demo")
+    cohort, labels = source.load(spacing_required=True, report=silent)
+    before = {file: file.stat().st_mtime_ns for file in source.write().rglob("*.dcm")}
+    assert len(before) == len(cohort.table) == len(labels)
+    assert cohort.table["patient_id"].nunique() == 2
+    assert {file: file.stat().st_mtime_ns for file in source.write().rglob("*.dcm")} == before
+
+
+def test_another_recipe_is_another_phantom(tmp_path: Path) -> None:
+    roots = {Phantom(cache=tmp_path, patients=2, slices=4, seed=seed).write() for seed in (0, 1)}
+    assert len(roots) == 2
+
+
+def test_the_default_phantom_has_at_most_400_slices() -> None:
+    source = Phantom(cache=Path())
+    assert source.patients * source.slices <= 400
+
+
+def test_a_fold_beyond_the_last_is_refused() -> None:
+    with pytest.raises(ValueError, match="fold=5 is not one of 5 folds, which count from 0"):
+        Table(root=Path(), cache=Path(), fold=5)
+
+
+def test_repeats_follow_the_order_of_the_findings() -> None:
+    assert np.array_equal(Repeat(epidural=2, any=3).times, [2, 1, 1, 1, 1, 3])

@@ -1,0 +1,130 @@
+"""Prepared slices: written once, whole or not at all, the same bytes each time."""
+
+import multiprocessing
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ich.ct.geometry import HeadGeometry, Prepared
+from ich.data.cohort import Cohort, read_cohort
+from ich.data.store import BadStore, prepare_store
+from tests.data.dicom_files import write_slice
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Cohort:
+    for number in range(5):
+        write_slice(tmp_path / "in" / f"{number}.dcm", image=f"ID_{number}", z=number, hu=30 + number)
+    return read_cohort(tmp_path / "in")
+
+
+SMALL = HeadGeometry(size=32)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def test_rows_are_the_prepared_slices_in_the_cohorts_order(cohort: Cohort, tmp_path: Path) -> None:
+    store = prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+    hu = store.read(np.arange(5))
+    assert hu.shape == (5, 32, 32)
+    assert hu.dtype == np.int16
+    assert hu[:, 16, 16].tolist() == [30, 31, 32, 33, 34]
+    assert store.index["image_id"].tolist() == [f"ID_{number}" for number in range(5)]
+    assert store.index["warp_size"].tolist() == [32] * 5
+
+
+def test_rows_may_be_read_in_any_order_and_twice_but_not_beyond_the_end(cohort: Cohort, tmp_path: Path) -> None:
+    store = prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+    assert store.read(np.array([4, 0, 4]))[:, 16, 16].tolist() == [34, 30, 34]
+    for row in (-1, 5):
+        with pytest.raises(IndexError):
+            store.read(np.array([row]))
+
+
+def test_equal_inputs_give_equal_bytes_wherever_they_lie(cohort: Cohort, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "in", tmp_path / "elsewhere")
+    stores = [
+        prepare_store(read_cohort(tmp_path / folder), SMALL, cache=tmp_path / cache)
+        for folder, cache in (("in", "c1"), ("elsewhere", "c2"))
+    ]
+    assert stores[0].digest == stores[1].digest
+    assert content(tmp_path / "c1") == content(tmp_path / "c2")
+
+
+def test_another_geometry_or_cohort_is_another_store(cohort: Cohort, tmp_path: Path) -> None:
+    digests = {prepare_store(cohort, geometry, cache=tmp_path / "cache").digest for geometry in (SMALL, HeadGeometry(size=48))}
+    write_slice(tmp_path / "in" / "9.dcm", image="ID_9", z=9)
+    digests.add(prepare_store(read_cohort(tmp_path / "in"), SMALL, cache=tmp_path / "cache").digest)
+    assert len(digests) == 3
+
+
+def test_a_store_that_is_there_is_opened_without_reading_a_slice(cohort: Cohort, tmp_path: Path) -> None:
+    prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+    shutil.rmtree(tmp_path / "in")
+    assert len(prepare_store(cohort, SMALL, cache=tmp_path / "cache").index) == 5
+
+
+def test_a_slice_whose_pixels_fail_is_left_out_and_named(cohort: Cohort, tmp_path: Path) -> None:
+    file = tmp_path / "in" / "2.dcm"
+    file.write_bytes(file.read_bytes()[:-100])
+    store = prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+    assert store.index["image_id"].tolist() == ["ID_0", "ID_1", "ID_3", "ID_4"]
+    assert store.read(np.arange(4))[:, 16, 16].tolist() == [30, 31, 33, 34]
+    rejected = (tmp_path / "cache" / "store" / store.digest / "rejected.csv").read_text()
+    assert "2.dcm,truncated," in rejected
+
+
+class Interrupted(HeadGeometry):
+    """Fails at the third slice, like a process that is killed."""
+
+    def prepare(self, hu: np.ndarray, spacing_mm: tuple[float, float] | None) -> Prepared:
+        if hu.max() == 32:
+            raise KeyboardInterrupt
+        return super().prepare(hu, spacing_mm)
+
+
+def test_killed_halfway_nothing_looks_complete_and_the_next_try_is_whole(cohort: Cohort, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with pytest.raises(KeyboardInterrupt):
+        prepare_store(cohort, Interrupted(size=32), cache=cache)
+    assert not [folder for folder in (cache / "store").iterdir() if folder.is_dir() and folder.suffix != ".unfinished"]
+    assert len(prepare_store(cohort, SMALL, cache=cache).index) == 5
+
+
+@pytest.mark.parametrize("damage", ["hu.bin", "index.parquet", "store.json"])
+def test_a_damaged_store_is_refused_with_the_way_out(cohort: Cohort, tmp_path: Path, damage: str) -> None:
+    store = prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+    file = tmp_path / "cache" / "store" / store.digest / damage
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(BadStore, match="delete the folder, and it is written again"):
+        prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+
+
+def _prepare(root: Path, cache: Path) -> None:
+    prepare_store(read_cohort(root), SMALL, cache=cache)
+
+
+def test_two_processes_at_once_leave_one_whole_store(cohort: Cohort, tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    both = [spawn.Process(target=_prepare, args=(tmp_path / "in", tmp_path / "cache")) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+        assert process.exitcode == 0
+    alone = prepare_store(cohort, SMALL, cache=tmp_path / "alone")
+    assert content(tmp_path / "cache" / "store" / alone.digest) == content(tmp_path / "alone" / "store" / alone.digest)
+
+
+def test_a_place_that_cannot_be_written_is_named(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pandas.DataFrame.to_parquet", full)
+    with pytest.raises(BadStore, match="No space left on device; data.cache names another place"):
+        prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+    assert not [folder for folder in (tmp_path / "cache" / "store").iterdir() if folder.is_dir()]
