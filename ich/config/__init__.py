@@ -3,14 +3,22 @@
     mistakes     what is wrong, where, and the nearest right thing
     files        conf/: groups, choices, lines
     compose      YAML files and overrides to one configuration
-    signature    a constructor's signature as the schema of its YAML
+    names        groups, choices and keys that there are not
+    target       which classes may be built
+    hints        what a signature says of its arguments
+    values       a value of YAML as the type that a signature asks for
+    signature    a constructor's signature as the schema of its YAML; build
     check        every mistake at once, before data are touched
-    help         what --help prints
+    current      the job that runs now
+    job          what Hydra calls, and how its failures are said
+    stop         Ctrl-C and SIGTERM as one exception
+    page         what --help prints
     launch       a door: help, check, Hydra, exit codes
 
-Imported on use: `--help` needs neither Hydra nor torch.
+Hydra, pydantic and torch are imported on use: `--help` needs none of them.
 """
 
-from ich.config.launch import choice, is_sweep_job, job_command, launch
+from ich.config.current import choice, is_sweep_job, job_command
+from ich.config.launch import launch
 
 __all__ = ["choice", "is_sweep_job", "job_command", "launch"]

@@ -1,47 +1,84 @@
 """Every mistake of a configuration at once: names, types, ranges, and what the libraries themselves refuse."""
 
-import dataclasses
+import functools
 import inspect
 import itertools
 import math
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ich.config import compose, signature
-from ich.config.mistakes import BadConfig, Mistake
+from ich.config import compose, names, signature, target, values
+from ich.config.compose import Job
+from ich.config.mistakes import COMMAND_LINE, BadConfig, Mistake, nearest
 
-MAX_JOBS = 64
-"""Sweeps of more jobs are checked value by value."""
-DUMMY_STEPS = 100
+MAX_JOBS = 16
+"""A sweep of more jobs is checked value by value, beside the first value of the others."""
+MAX_VALUES = 1000
+"""Of a longer range, so many values are checked."""
+LEARNING = {"optimizer": "torch.optim.optimizer.Optimizer", "scheduler": "torch.optim.lr_scheduler.LRScheduler"}
+"""The groups that wait for the weights, and what they make."""
+TOTAL_STEPS, DUMMY_STEPS = ("total_steps", "T_max"), 100
+"""What schedulers call the length of a training, which is known only when the data are; and a stand-in for it."""
+FROM_CHECKPOINT = ("model", "window", "context", "geometry")
+"""The groups that a prediction builds."""
 
 
-def check_command(words: Sequence[str], *, name: str, keys: type, conf: Path, multirun: bool) -> tuple[compose.Command, ...]:
-    """The jobs of a command line; raises BadConfig with all mistakes of all jobs."""
-    overrides, mistakes = compose.parse(words)
-    sweeps = [one for one in overrides if one.is_sweep_override()]
-    if sweeps and not multirun:
-        what = "several values are a sweep: add -m to run one job for each"
-        raise BadConfig([*mistakes, *(Mistake(key=one.key_or_group, what=what) for one in sweeps)])
-    jobs = [compose.Command(conf=conf, name=name, overrides=job) for job in _jobs(overrides)]
+def check_command(words: Sequence[str], *, name: str, keys: type, conf: Path, multirun: bool) -> tuple[Job, ...]:
+    """The jobs of a command line, the whole sweep first; raises BadConfig with all mistakes of all jobs."""
+    overrides, mistakes = compose.parse(words, conf)
+    command = Job(conf=conf, name=name, overrides=tuple(overrides))
+    unclear = [*names.sweeps(overrides, multirun=multirun)]
+    jobs = [] if unclear else [command.with_overrides(some) for some in _jobs(overrides, conf)]
+    mistakes += unclear
     for job in jobs:
-        mistakes += _check_job(job, keys)
+        mistakes += check_job(job, keys)
     if mistakes:
         raise BadConfig(mistakes)
     return tuple(jobs)
 
 
+def check_job(job: Job, keys: type) -> list[Mistake]:
+    """All mistakes of one job: what is wrong on the command line is left out, and the rest is checked, too."""
+    mistakes = names.check(job, keys)
+    if any(one.where != COMMAND_LINE for one in mistakes):
+        return mistakes  # the experiment file cannot be composed
+    job = _without(job, mistakes)
+    try:
+        cfg = compose.compose(job)
+    except BadConfig as error:
+        rest = _without(job, error.mistakes)
+        return [
+            *mistakes,
+            *error.mistakes,
+            *(check_job(rest, keys) if len(rest.overrides) < len(job.overrides) else ()),
+        ]
+    found: list[Mistake] = []
+    settings = _resolve(cfg, found)
+    _check_keys(settings, keys, job.group_names, found)
+    _check_groups(settings, sorted(job.group_names - {"experiment"}), found)
+    return mistakes + [replace(one, where=job.where(one.key)) for one in _said_once(found, cfg)]
+
+
+def _without(job: Job, mistakes: Sequence[Mistake]) -> Job:
+    wrong = {one.key.lstrip("~") for one in mistakes if one.where == COMMAND_LINE and one.what != names.GIVEN_TWICE}
+    return job.with_overrides(one for one in job.overrides if one.key_or_group not in wrong)
+
+
 def from_plain(settings: dict[str, Any]) -> DictConfig:
-    """A stored configuration, such as a checkpoint's: everything that it would build passes the same check, or BadConfig."""
+    """A stored configuration, such as a checkpoint's; what a prediction builds passes the same check, or BadConfig."""
     mistakes: list[Mistake] = []
-    for group, node in settings.items():
-        if isinstance(node, dict) and group in ("model", "window", "context", "geometry"):
-            signature.construct((group,), {**node, **({"weights": None, "pretrained": False} if group == "model" else {})}, mistakes)
+    for group in FROM_CHECKPOINT:
+        node = settings.get(group)
+        if group == "model" and isinstance(node, dict):
+            node = node | {"pretrained": False, "weights": None}  # weights come from the checkpoint
+        signature.construct((group,), node, mistakes)
     if mistakes:
         raise BadConfig(mistakes)
     cfg = OmegaConf.create(settings)
@@ -49,88 +86,101 @@ def from_plain(settings: dict[str, Any]) -> DictConfig:
     return cfg
 
 
-def _jobs(overrides: Sequence[Override]) -> Iterator[tuple[Override, ...]]:
-    """Every job of a sweep; for a large one every value once, beside the first value of the others."""
-    values = [_values(one) for one in overrides]
-    if math.prod(len(one) for one in values) <= MAX_JOBS:
-        yield from itertools.product(*values)
+def _jobs(overrides: Sequence[Override], conf: Path) -> Iterator[tuple[Override, ...]]:
+    """Every job of a sweep; of a large one every value once."""
+    several = [_values(one, conf) for one in overrides]
+    if math.prod(len(some) for some in several) <= MAX_JOBS:
+        yield from itertools.product(*several)
         return
-    for place, several in enumerate(values):
-        for value in several:
-            yield tuple(value if at == place else one[0] for at, one in enumerate(values))
+    first = tuple(some[0] for some in several)
+    yield first
+    for place, some in enumerate(several):
+        for value in some[1:]:
+            yield (*first[:place], value, *first[place + 1 :])
 
 
-def _values(one: Override) -> list[Override]:
+def _values(one: Override, conf: Path) -> list[Override]:
     if not one.is_sweep_override():
         return [one]
-    words = [f"{one.key_or_group}={value}" for value in one.sweep_string_iterator()]
-    return list(compose.parse(words)[0])
+    values = itertools.islice(one.sweep_string_iterator(), MAX_VALUES)
+    parsed, _ = compose.parse([f"{one.get_key_element()}={value}" for value in values], conf)
+    return parsed
 
 
-def _check_job(job: compose.Command, keys: type) -> list[Mistake]:
-    known = {field.name for field in dataclasses.fields(keys)}
-    mistakes = [*compose.check_files(job)] or [*compose.names(job, known)]
-    good = compose.Command(conf=job.conf, name=job.name, overrides=tuple(
-        one for one in job.overrides if not any(mistake.key.lstrip("~") == one.key_or_group for mistake in mistakes)
-    ))  # fmt: skip
-    if any(mistake.where != "command line" for mistake in mistakes):
-        return mistakes  # an experiment file with wrong names cannot be composed
-    try:
-        cfg = compose.compose(good)
-        settings = compose.plain(cfg)
-    except BadConfig as error:
-        return [*mistakes, *error.mistakes]
-    except OmegaConfBaseException as error:
-        return [*mistakes, Mistake(key=error.full_key or job.name, what=str(error).splitlines()[0], where=job.where([error.full_key or ""]))]
-    found: list[Mistake] = []
-    _check_keys(keys, settings, found)
-    _check_groups(job, settings, found)
-    return mistakes + [dataclasses.replace(one, where=job.where(one.key.split("."))) for one in found]
+def _resolve(cfg: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
+    """The configuration in plain types, without the top keys whose references cannot be resolved."""
+    settings = {}
+    for key in map(str, cfg):
+        try:
+            node = values.MISSING if OmegaConf.is_missing(cfg, key) else cfg[key]
+            settings[key] = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+        except OmegaConfBaseException as error:
+            mistakes.append(Mistake(key=str(error.full_key or key), what=str(error).splitlines()[0]))
+    return settings
 
 
-def _check_keys(keys: type, settings: dict[str, Any], mistakes: list[Mistake]) -> None:
-    hints = typing.get_type_hints(keys, include_extras=True)
-    for name, hint in hints.items():
-        if settings.get(name) == signature.MISSING:
-            mistakes.append(Mistake(key=name, what="it is missing: it has no default, so give it a value"))
-        elif name in settings:
-            signature.coerce((name,), hint, settings[name], mistakes)
+def _check_keys(settings: dict[str, Any], keys: type, groups: set[str], mistakes: list[Mistake]) -> None:
+    """The keys beside the groups, and keys that are neither."""
+    types = typing.get_type_hints(keys, include_extras=True)
+    for name, value in settings.items():
+        if name in types:
+            values.convert((name,), types[name], value, mistakes, signature.construct)
+        elif name not in groups:
+            mistakes.append(
+                Mistake(key=name, what=f"there is no such key or group; {nearest(name, groups | set(types))}")
+            )
 
 
-def _check_groups(job: compose.Command, settings: dict[str, Any], mistakes: list[Mistake]) -> None:
-    built = {
-        group: signature.construct((group,), settings[group], mistakes)
-        for group in sorted(job.group_names - {"experiment"})
-        if group in settings
-    }
-    if built.get("optimizer") is not None:
-        _try_learning(built["optimizer"], built.get("scheduler"), mistakes)
+def _check_groups(settings: dict[str, Any], groups: Sequence[str], mistakes: list[Mistake]) -> None:
+    built = {group: signature.construct((group,), settings[group], mistakes) for group in groups if group in settings}
+    optimizer, scheduler = (_partial(group, built.get(group), mistakes) for group in LEARNING)
+    if optimizer:
+        _try_learning(optimizer, scheduler, mistakes)
 
 
-def _try_learning(optimizer: Callable[..., Any], scheduler: Callable[..., Any] | None, mistakes: list[Mistake]) -> None:
-    """Let the library itself refuse: an optimizer on one dummy weight, and the scheduler on that optimizer."""
+def _partial(group: str, built: Any, mistakes: list[Mistake]) -> functools.partial[Any] | None:
+    """The partial of a group of LEARNING, or a mistake where it is something else."""
+    if built is None:
+        return None
+    if not isinstance(built, functools.partial):
+        mistakes.append(
+            Mistake(key=f"{group}.{signature.PARTIAL}", what="must be true: the rest is given when training begins")
+        )
+        return None
+    if not target.is_a(cast(type, built.func), LEARNING[group]):
+        mistakes.append(Mistake(key=f"{group}.{values.TARGET}", what=f"a {built.func.__name__} is no {group}"))
+        return None
+    return built
+
+
+def _try_learning(
+    optimizer: functools.partial[Any], scheduler: functools.partial[Any] | None, mistakes: list[Mistake]
+) -> None:
+    """Let the library itself refuse: an optimizer on two dummy weights, and the scheduler on that optimizer."""
     import torch
 
-    try:
-        made = optimizer([torch.nn.Parameter(torch.zeros(1))])
-    except (TypeError, ValueError) as error:
-        mistakes.append(_blame("optimizer", optimizer, error))
-        return
-    if scheduler is None:
-        return
-    parameters = inspect.signature(scheduler).parameters
-    given = getattr(scheduler, "keywords", {})
-    length = {name: DUMMY_STEPS for name in ("total_steps", "T_max") if name in parameters and name not in given}
-    try:
-        scheduler(made, **length)
-    except (TypeError, ValueError) as error:
-        mistakes.append(_blame("scheduler", scheduler, error))
+    def make_optimizer(**arguments: Any) -> Any:
+        weight, bias = torch.nn.Parameter(torch.zeros(1, 1)), torch.nn.Parameter(torch.zeros(1))
+        return optimizer.func([{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}], **arguments)
+
+    def make_scheduler(**arguments: Any) -> Any:
+        assert scheduler is not None
+        length = {name: DUMMY_STEPS for name in known if name in TOTAL_STEPS and name not in arguments}
+        return scheduler.func(make_optimizer(**optimizer.keywords), **length, **arguments)
+
+    made = signature.call(("optimizer",), make_optimizer, optimizer.keywords, mistakes)
+    if made is not None and scheduler is not None:
+        known = inspect.signature(scheduler.func).parameters
+        signature.call(("scheduler",), make_scheduler, scheduler.keywords, mistakes)
 
 
-def _blame(group: str, partial: Any, error: Exception) -> Mistake:
-    """The key whose name or value the library's words hold, or the group."""
-    words = str(error).lower().replace("learning rate", "lr")
-    named = [name for name in partial.keywords if name.lower() in words or name.replace("_", " ") in words]
-    return Mistake(key=f"{group}.{named[0]}" if named else group, what=str(error))
+def _said_once(found: list[Mistake], cfg: DictConfig) -> list[Mistake]:
+    """Without what is only a reference to another mistaken key."""
+    own = [one for one in found if not _is_reference(cfg, one.key)]
+    return own or found
 
 
+def _is_reference(cfg: DictConfig, key: str) -> bool:
+    above, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, above, throw_on_resolution_failure=False) if above else cfg
+    return isinstance(node, DictConfig) and OmegaConf.is_interpolation(node, name)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -16,15 +16,24 @@ CONF = PROJECT / "conf"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One file of a group and its first comment."""
+    """One file of a group."""
 
     name: str
     file: Path
 
     @property
     def description(self) -> str:
-        comments = [line[1:].strip() for line in self.file.read_text().splitlines() if line.startswith("#")]
-        return next((comment for comment in comments if not comment.startswith("@package")), "")
+        """Its first comment."""
+        comments = opening_comments(self.file)
+        return comments[0] if comments else ""
+
+
+class Default(NamedTuple):
+    """One entry of a defaults list; `override /model: timm` is ("model", "timm", 4)."""
+
+    group: str
+    choice: str | None
+    line: int
 
 
 def groups(conf: Path) -> dict[str, dict[str, Choice]]:
@@ -36,40 +45,68 @@ def groups(conf: Path) -> dict[str, dict[str, Choice]]:
     }
 
 
-def defaults(file: Path) -> list[tuple[str, str | None, int]]:
-    """The defaults list of a file as (group, choice, line); `override /model: timm` is ("model", "timm", 4)."""
-    node = _child(_root(file), "defaults")
+def opening_comments(file: Path) -> list[str]:
+    """The comment lines above a file's first key, without Hydra's own `@package`."""
+    comments = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        comments.append(line.removeprefix("#").removeprefix(" ").rstrip())
+    return [comment for comment in comments if not comment.startswith("@package")]
+
+
+def defaults(file: Path) -> list[Default]:
+    """The entries of a file's defaults list that choose for a group. Raises yaml.MarkedYAMLError."""
+    entries = _child(_root(file), "defaults")
     found = []
-    for entry in node[1].value if node else []:
-        if isinstance(entry, yaml.MappingNode):
+    for entry in entries[1].value if entries else []:
+        if isinstance(entry, yaml.MappingNode) and entry.value:
             key, value = entry.value[0]
-            group = key.value.removeprefix("override").strip().lstrip("/")
-            found.append((group, None if value.tag.endswith(":null") else value.value, key.start_mark.line + 1))
+            group = str(key.value).removeprefix("override").strip().lstrip("/")
+            found.append(
+                Default(group, None if value.tag.endswith(":null") else str(value.value), key.start_mark.line + 1)
+            )
     return found
 
 
-def keys(file: Path) -> list[tuple[str, int]]:
-    """The top keys of a file with their lines."""
+def keys(file: Path) -> dict[str, int]:
+    """The top keys of a file with their lines. Raises yaml.MarkedYAMLError."""
     root = _root(file)
-    return [(key.value, key.start_mark.line + 1) for key, _ in root.value] if root else []
+    return {str(key.value): key.start_mark.line + 1 for key, _ in root.value} if root else {}
 
 
-def line_of(file: Path, path: Sequence[str]) -> int | None:
-    """The line of a nested key in a file, or of the deepest part of it that stands there (at least the first part)."""
+def leaves(file: Path) -> list[str]:
+    """The names of all keys of a file, at any depth. Raises yaml.MarkedYAMLError."""
+    return _names(_root(file))
+
+
+def locate(file: Path, path: Sequence[str]) -> tuple[int, int]:
+    """How many parts of a nested key stand in a file, and the line of the last of them (1 where none does)."""
     node: yaml.Node | None = _root(file)
-    line = None
-    for part in path:
+    line = 1
+    for depth, part in enumerate(path):
         found = _child(node, part)
         if found is None:
-            break
+            return depth, line
         line, node = found[0].start_mark.line + 1, found[1]
-    return line
+    return len(path), line
 
 
-@lru_cache
+def place(file: Path, line: int) -> str:
+    """file:line, from the project's folder where it lies there."""
+    return f"{file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file}:{line}"
+
+
 def _root(file: Path) -> yaml.MappingNode | None:
-    node = yaml.compose(file.read_text(), Loader=yaml.SafeLoader)
+    with file.open(encoding="utf-8") as stream:  # a stream, so that errors know its name
+        node = yaml.compose(stream, Loader=yaml.SafeLoader)
     return node if isinstance(node, yaml.MappingNode) else None
+
+
+def _names(node: yaml.Node | None) -> list[str]:
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    return [name for key, value in node.value for name in (str(key.value), *_names(value))]
 
 
 def _child(node: yaml.Node | None, name: str) -> tuple[yaml.Node, yaml.Node] | None:

@@ -3,150 +3,155 @@
 0: all went well. 1: a failure. 2: a mistake in the command. 130, 143: stopped by Ctrl-C, SIGTERM.
 """
 
+import argparse
 import contextlib
 import os
-import signal
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from ich.config import files, help
+from ich.config import files, page
 from ich.config.mistakes import BadConfig
-from ich.errors import InputError
+from ich.config.stop import Stopped, stoppable
 
 Run = Callable[..., None]
-_MULTIRUN = ("-m", "--multirun")
-_PRINTING = ("--cfg", "-c", "--resolve")
+AroundSweep = Callable[[Sequence[str]], AbstractContextManager[object]]
+_RELAUNCHED = "hydra.job.name=train_ddp_process_"
+"""What Lightning adds to the command line of the processes that it starts."""
 
 
-class Stopped(BaseException):
-    """The process was asked to end: by Ctrl-C or by SIGTERM. No Exception, so that nothing carries on after it."""
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """What `launch` was given. `keys` is the dataclass of the keys that are no group."""
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
-        self.code = 128 + signal_number
+    run: Run
+    name: str
+    keys: type
+    conf: Path = files.CONF
+    around_sweep: AroundSweep | None = None
+
+
+@dataclass
+class Options(argparse.Namespace):
+    """The flags of a command line; `words` is the rest of it."""
+
+    help: bool = False
+    multirun: bool = False
+    cfg: str | None = None
+    resolve: bool = False
+    package: str | None = None
+    info: bool = False
+    words: list[str] = field(default_factory=list)
 
 
 def launch(
-    run: Run,
-    *,
-    name: str,
-    keys: type,
-    around_sweep: Callable[[Sequence[str]], AbstractContextManager[object]] | None = None,
-    conf: Path = files.CONF,
+    run: Run, *, name: str, keys: type, around_sweep: AroundSweep | None = None, conf: Path = files.CONF
 ) -> NoReturn:
-    """Run a door with its command line and exit. `keys` is the dataclass of the keys that are no group."""
+    """Run a door with its command line, and exit.
+
+    `around_sweep` gets the words of a multirun's command line and is open as long as the multirun: Hydra's own hook
+    is not reached after a failure.
+    """
+    door = Door(run=run, name=name, keys=keys, conf=conf, around_sweep=around_sweep)
     try:
-        sys.exit(_launch(run, name, keys, around_sweep, conf))
-    except BadConfig as mistakes:
-        print(mistakes, file=sys.stderr)
-        sys.exit(2)
-    except InputError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
+        with stoppable():
+            code = _enter(door, sys.argv[1:])
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
-        sys.exit(stopped.code)
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
+        code = stopped.code
+    sys.exit(code)
 
 
-def _launch(
-    run: Run,
-    name: str,
-    keys: type,
-    around_sweep: Callable[[Sequence[str]], AbstractContextManager[object]] | None,
-    conf: Path,
-) -> int:
-    words = sys.argv[1:]
-    if "--help" in words or "-h" in words:
-        print(help.text(name, conf))
+def _enter(door: Door, said: Sequence[str]) -> int:
+    """The exit code."""
+    options = _options(said)
+    if options.help:
+        print(page.text(door.name, door.conf))
         return 0
-    if any(word in _PRINTING for word in words):
-        return _print_config(words, name, keys, conf)
-    multirun = any(word in _MULTIRUN for word in words)
-    if "LOCAL_RANK" not in os.environ:  # else Lightning started this process: its command line was checked by the first
-        overrides = [word for word in words if word not in _MULTIRUN]
-        sys.argv[1:] = [*(["-m"] if multirun else []), *_checked(overrides, name, keys, conf, multirun=multirun)]
-    with _stoppable(), around_sweep(words) if multirun and around_sweep else contextlib.nullcontext():
-        _hand_to_hydra(run, name, conf)
+    try:
+        if options.cfg == "job":
+            _print_config(door, options)
+            return 0
+        if not options.info and not _relaunched(options.words):
+            sys.argv[1:] = [*(["-m"] if options.multirun else []), *_checked(door, options)]
+    except BadConfig as mistakes:
+        print(mistakes, file=sys.stderr)
+        return 2
+    return _run(door, options)
+
+
+def _run(door: Door, options: Options) -> int:
+    from ich.config import job
+
+    around = door.around_sweep if options.multirun else None
+    try:
+        with around(options.words) if around else contextlib.nullcontext():
+            _hand_to_hydra(job.Task(door.run), door)
+    except Exception as error:
+        job.say(error)
+        return 1
     return 0
 
 
-def _checked(words: Sequence[str], name: str, keys: type, conf: Path, *, multirun: bool) -> list[str]:
+def _hand_to_hydra(task: Any, door: Door) -> None:
+    import hydra
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises, and the messages are ours
+    hydra.main(config_path=str(door.conf.resolve()), config_name=door.name, version_base="1.3")(task)()
+    if task.failure:
+        raise task.failure
+
+
+def _options(said: Sequence[str]) -> Options:
+    """The flags that a door knows. What Hydra tells of itself is left to Hydra (`info`)."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--package", "-p")
+    for names in (("--info", "-i"), ("--hydra-help",), ("--version",), ("--shell-completion", "-sc")):
+        parser.add_argument(*names, action="store_true", dest="info")
+    options = Options()
+    _, options.words = parser.parse_known_args(said, options)
+    options.info = options.info or options.cfg in ("hydra", "all")
+    if options.cfg and options.multirun:
+        parser.error("--cfg prints one configuration: leave out -m")
+    return options
+
+
+def _relaunched(words: Sequence[str]) -> bool:
+    """Whether Lightning started this process for a further device: the first has checked the same command line."""
+    return "LOCAL_RANK" in os.environ and any(word.startswith(_RELAUNCHED) for word in words)
+
+
+def _checked(door: Door, options: Options) -> list[str]:
     """The overrides as Hydra is to hear them, once all are found right."""
     from ich.config import check, compose
 
-    job = check.check_command(words, name=name, keys=keys, conf=conf, multirun=multirun)[0]
-    return [compose.spoken(one, job) for one in compose.parse(words)[0]]
+    check.check_command(options.words, name=door.name, keys=door.keys, conf=door.conf, multirun=options.multirun)
+    overrides, _ = compose.parse(options.words, door.conf)
+    return compose.Job(conf=door.conf, name=door.name, overrides=tuple(overrides)).spoken()
 
 
-def _hand_to_hydra(run: Run, name: str, conf: Path) -> None:
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises, and the messages are ours
-    import hydra
-
-    from ich.config import compose  # noqa: F401  (its resolvers)
-
-    hydra.main(config_path=str(conf), config_name=name, version_base="1.3")(run)()
-
-
-def _print_config(words: Sequence[str], name: str, keys: type, conf: Path) -> int:
-    """--cfg job: compose and print; the constructors are asked only where a key stands in no file."""
+def _print_config(door: Door, options: Options) -> None:
+    """Compose and print. The constructors, and with them torch, are asked only about a key that stands in no file."""
     from omegaconf import OmegaConf
 
-    from ich.config import check, compose
+    from ich.config import compose, names
 
-    said = [word for word in words if word not in (*_PRINTING, *_MULTIRUN, "job")]
-    overrides, mistakes = compose.parse(said)
+    overrides, mistakes = compose.parse(options.words, door.conf)
+    job = compose.Job(conf=door.conf, name=door.name, overrides=tuple(overrides))
+    mistakes += [*names.sweeps(overrides, multirun=False), *names.check(job, door.keys)]
     if mistakes:
         raise BadConfig(mistakes)
-    job = compose.Command(conf=conf, name=name, overrides=overrides)
-    known = compose.compose(compose.Command(conf=conf, name=name, overrides=tuple(one for one in overrides if job.is_group(one))))
-    if any(OmegaConf.select(known, one.key_or_group) is None and not job.is_group(one) for one in overrides):
-        check.check_command(said, name=name, keys=keys, conf=conf, multirun=False)
-    print(OmegaConf.to_yaml(compose.compose(job), resolve="--resolve" in words), end="")
-    return 0
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise Stopped once; what follows is left alone, so that the record can be closed."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, signal.SIG_IGN)
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def is_sweep_job() -> bool:
-    """Whether this is one job of a multirun."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-
-
-def job_command() -> list[str]:
-    """The command line of this job alone."""
-    from hydra.core.hydra_config import HydraConfig
-
-    return [sys.executable, str(Path(sys.argv[0]).resolve()), *HydraConfig.get().overrides.task]
-
-
-def choice(group: str) -> str:
-    """The file that was chosen for a group."""
-    from hydra.core.hydra_config import HydraConfig
-
-    return str(HydraConfig.get().runtime.choices[group])
+        cfg = compose.compose(job, new_keys=False)
+    except BadConfig:
+        _checked(door, options)
+        cfg = compose.compose(job)
+    shown = OmegaConf.select(cfg, options.package) if options.package else cfg
+    print(OmegaConf.to_yaml(shown, resolve=options.resolve), end="")

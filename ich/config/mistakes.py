@@ -9,16 +9,17 @@ from ich.errors import InputError
 COMMAND_LINE = "command line"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """`where` is COMMAND_LINE or file:line."""
+    """`where` is COMMAND_LINE, or file:line; empty until it is looked up."""
 
     key: str
     what: str
-    where: str = COMMAND_LINE
+    where: str = ""
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.what}  [{self.where}]"
+        between = " " if self.what.startswith("is ") else ": "
+        return f"{self.key}{between}{self.what}" + (f"  [{self.where}]" if self.where else "")
 
 
 class BadConfig(InputError):
@@ -28,11 +29,13 @@ class BadConfig(InputError):
         self.mistakes: Sequence[Mistake] = list(dict.fromkeys(mistakes))
         count = len(self.mistakes)
         lines = "\n".join(f"  {mistake}" for mistake in self.mistakes)
-        super().__init__(f"{count} mistake{'s' if count > 1 else ''} in the configuration; nothing was started\n{lines}")
+        super().__init__(
+            f"{count} mistake{'s' if count > 1 else ''} in the configuration; nothing was started\n{lines}"
+        )
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """"did you mean …?", or nothing, and then the choices."""
+    """`did you mean …?` where something is near, and then the choices."""
     known = sorted(choices)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return (f"did you mean {near[0]}? " if near else "") + f"choices: {', '.join(known)}"
+    return (f"did you mean {near[0]}? " if near else "") + f"choices: {', '.join(known) or 'none'}"

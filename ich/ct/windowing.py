@@ -67,10 +67,9 @@ class WindowStack(nn.Module):
         return self.level + self.level_offset * self.width, self.width * ratio
 
     def forward(self, hu: Num[Tensor, "batch depth height width"]) -> Float32[Tensor, "batch channels height width"]:
-        # bfloat16 does not hold every whole HU above 256, so autocast stays out of here.
-        with torch.autocast(hu.device.type, enabled=False):
-            level, width = (values.float()[:, None, None] for values in self.current())
-            return apply_window(hu.float().unsqueeze(2), level=level, width=width).flatten(1, 2)
+        # Float32 also under autocast, which leaves these operations alone: bfloat16 misses whole HU from 257 on.
+        level, width = (values.float()[:, None, None] for values in self.current())
+        return apply_window(hu.float().unsqueeze(2), level=level, width=width).flatten(1, 2)
 
     def describe(self) -> str:
         """Such as "L40 W80, L80 W200, L600 W2800"."""

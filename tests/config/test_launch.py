@@ -66,5 +66,5 @@ def test_cfg_job_refuses_a_mistake_too() -> None:
 def test_predict_names_what_is_missing() -> None:
     said = door(door="predict.py", code=2).stderr
     for key in ("checkpoint", "input", "output"):
-        assert f"{key}: it is missing" in said
+        assert f"{key} is missing" in said
     assert not os.environ.get("LOCAL_RANK")

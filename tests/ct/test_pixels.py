@@ -1,4 +1,4 @@
-"""Stored values come out of every codec as they went in; a stream that lies or is damaged is refused, and does no harm."""
+"""Stored values come out of every codec as they went in; a stream that lies or is damaged is refused, without harm."""
 
 import io
 import struct

@@ -57,9 +57,9 @@ class Tissue:
     sulci: Map
 
 
-def draw_brain(random: np.random.Generator, *, bleeds_into_ventricles: bool) -> Brain:
+def draw_brain(random: np.random.Generator, *, widening: float) -> Brain:
     age = float(random.beta(1.6, 1.6))
-    wide = (0.7 + 0.9 * age) * (1.12 if bleeds_into_ventricles else 1.0)
+    wide = (0.7 + 0.9 * age) * widening
     return Brain(
         age=age,
         white_hu=random.uniform(26.5, 31),

@@ -53,7 +53,7 @@ def write_cohort(
     unfinished = root.with_name(f"{root.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / KAGGLE / "stage_2_train").mkdir(parents=True)
-    plans = plan_cohort(patients=patients, slices=slices, positive_share=DIFFICULTIES[difficulty].positive_share, seed=seed)
+    plans = plan_cohort(patients=patients, slices=slices, difficulty=DIFFICULTIES[difficulty], seed=seed)
     labels: Labels = {}
     total = sum(len(plan.image_ids) for plan in plans)
     for written in _write_studies(unfinished / KAGGLE / "stage_2_train", plans, difficulty, noise, seed, workers):

@@ -8,6 +8,7 @@ class Difficulty:
     """The knobs. Shares are of studies, heads, slices or bleeds, from 0 to 1; defaults are the hardest cohort, nearest to real scans."""
 
     positive_share: float = 0.41  # RSNA 2019: 8,003 of 19,530 studies
+    fewest_epidural: int = 1  # studies, in a cohort large enough: their share alone would give a small one none
     blood_hu: tuple[float, float] = (50, 90)  # above 80 a brain window shows it white, as bone
     bleed_scale: float = 1.0
     thin_subdural_share: float = 0.4
@@ -35,13 +36,14 @@ DIFFICULTIES = {
     ),
     "demo": Difficulty(
         positive_share=0.55,
-        blood_hu=(60, 90),
-        bleed_scale=1.2,
+        fewest_epidural=4,
+        blood_hu=(62, 90),
+        bleed_scale=1.25,
         thin_subdural_share=0.05,
         convexity_share=0.9,
-        subarachnoid_filling=2.6,
-        smallest_mm2=50.0,
-        smallest_subarachnoid_mm2=120.0,
+        subarachnoid_filling=3.0,
+        smallest_mm2=80.0,
+        smallest_subarachnoid_mm2=150.0,
         hyperostosis_share=0.06,
         blob_share=0.02,
         streaks=0.2,

@@ -64,7 +64,7 @@ def _draw_subarachnoid(random: np.random.Generator, difficulty: Difficulty) -> B
     angle = _side(random) * random.uniform(0.4, 2.7)
     centre = (random.normal(0, 8), -8.0, 0.0) if basal else surface_point(angle, random.uniform(8, 65), depth_mm=14.0)
     return Subarachnoid(
-        hu=random.uniform(56, 78),
+        hu=difficulty.blood_hu[0] + 4 + 0.6 * (_density(random, difficulty) - difficulty.blood_hu[0]),  # mixed with fluid
         centre=centre,
         radius_mm=(random.uniform(30, 52) if basal else random.uniform(18, 38)) * difficulty.bleed_scale,
         filling=difficulty.subarachnoid_filling,

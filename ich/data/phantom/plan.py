@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from ich.data.phantom.difficulty import Difficulty
+
 Key = TypeVar("Key")
 
 KIND_SHARES = {
@@ -73,13 +75,13 @@ class StudyPlan:
     image_ids: tuple[str, ...]
 
 
-def plan_cohort(*, patients: int, slices: int, positive_share: float, seed: int) -> list[StudyPlan]:
+def plan_cohort(*, patients: int, slices: int, difficulty: Difficulty, seed: int) -> list[StudyPlan]:
     """One study a patient, patients * slices slices in all.
 
     Kinds and header layouts are dealt out by quota, not drawn one by one: a small cohort has every common kind too.
     """
     random = np.random.default_rng([seed, PLAN_STREAM])
-    kinds = _deal_kinds(random, patients, positive_share)
+    kinds = _deal_kinds(random, patients, difficulty)
     layouts = quotas(LAYOUT_SHARES, patients)
     random.shuffle(layouts)
     counts = _deal_slices(random, patients, slices)
@@ -109,11 +111,12 @@ def quotas(shares: Mapping[Key, float], count: int) -> list[Key]:
     return [key for key, times in zip(keys, given, strict=True) for _ in range(times)]
 
 
-def _deal_kinds(random: np.random.Generator, patients: int, positive_share: float) -> list[tuple[str, ...]]:
-    positive = round(patients * positive_share)
+def _deal_kinds(random: np.random.Generator, patients: int, difficulty: Difficulty) -> list[tuple[str, ...]]:
+    positive = round(patients * difficulty.positive_share)
     sets = quotas(KIND_SHARES, positive)
-    if len(sets) > 8 and not any("epidural" in kinds for kinds in sets):
-        sets[0] = ("epidural",)  # in place of one of the commonest
+    missing = difficulty.fewest_epidural - sum("epidural" in kinds for kinds in sets)
+    if missing > 0 and positive >= 4 * difficulty.fewest_epidural:
+        sets[:missing] = [("epidural",)] * missing  # in place of some of the commonest
     dealt = [*sets, *[()] * (patients - positive)]
     return [dealt[place] for place in random.permutation(patients)]
 

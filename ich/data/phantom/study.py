@@ -56,7 +56,7 @@ def draw_study(
         difficulty=knobs,
         scanner=scanned,
         skull=draw_skull(random, scanner.place_head(scanned, 0.0)),
-        brain=draw_brain(random, bleeds_into_ventricles="intraventricular" in kinds),
+        brain=draw_brain(random, widening=1.12 * knobs.bleed_scale if "intraventricular" in kinds else 1.0),
         face=draw_face(random),
         bleeds=draw_bleeds(random, kinds, knobs),
         lookalikes=lookalike.draw_lookalikes(random, knobs),

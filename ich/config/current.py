@@ -1,0 +1,30 @@
+"""The job that runs now, as Hydra knows it."""
+
+import sys
+from pathlib import Path
+
+# Hydra is imported where it is used, so that --help does without.
+
+
+def is_sweep_job() -> bool:
+    """Whether this is one job of a multirun."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return bool(HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def job_command() -> list[str]:
+    """The command line of this job of a multirun alone, in its own folder of the multirun."""
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    folder = f"hydra.run.dir='{hydra.runtime.output_dir}'"
+    return [sys.executable, str(Path(sys.argv[0]).resolve()), *hydra.overrides.task, folder]
+
+
+def choice(group: str) -> str:
+    """The file that was chosen for a group."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return str(HydraConfig.get().runtime.choices[group])
