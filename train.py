@@ -72,9 +72,7 @@ def build_learner(cfg: DictConfig) -> "Learner":
     from ich.report.tracking import resolve_checkpoint
 
     seed_everything(cfg.seed, workers=True, verbose=False)
-    classifier = HemorrhageClassifier(
-        backbone=build(cfg.model), window=build(cfg.window), context=build(cfg.context)
-    )
+    classifier = HemorrhageClassifier(backbone=build(cfg.model), window=build(cfg.window), context=build(cfg.context))
     if cfg.checkpoint is not None:
         path = resolve_checkpoint(cfg.checkpoint)
         load_weights(classifier, load_checkpoint(path), path)

@@ -72,7 +72,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def load_weights(classifier: HemorrhageClassifier, state: dict[str, Any], path: Path) -> None:
     """Put a checkpoint's weights into a classifier of the same shape."""
     prefix = "classifier."
-    weights = {name.removeprefix(prefix): value for name, value in state["state_dict"].items() if name.startswith(prefix)}
+    weights = {
+        name.removeprefix(prefix): value for name, value in state["state_dict"].items() if name.startswith(prefix)
+    }
     try:
         classifier.load_state_dict(weights)
     except RuntimeError as error:

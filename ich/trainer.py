@@ -95,7 +95,9 @@ def run_as_own_process(command: Sequence[str]) -> None:
 class _Bar(RichProgressBar):
     """Lightning's bar with the score of the last validation instead of its version number."""
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, int | str | float | dict[str, float]]:
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
         score = trainer.callback_metrics.get(MONITOR)
         return {} if score is None else {"val": f"{float(score):.4f}"}
 

@@ -1,6 +1,5 @@
 """What every test may use: a copy of the project, one trained run in it, and the real data where they are."""
 
-import ich  # isort: skip  (first: its torchvision hook must stand before anything imports torchvision)
 
 import shutil
 import zipfile

@@ -24,11 +24,18 @@ class Project:
     def command(self, *words: str) -> list[str]:
         return [sys.executable, str(self.root / words[0]), *words[1:]]
 
-    def run(self, *words: str, code: int = 0, timeout: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str, code: int = 0, timeout: float = 240, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a door, such as run("train.py", "seed=1"), from another folder, and expect an exit code."""
         elsewhere = self.root.parent
         done = subprocess.run(
-            self.command(*words), cwd=elsewhere, capture_output=True, text=True, timeout=timeout, check=False,
+            self.command(*words),
+            cwd=elsewhere,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
             env=os.environ | {"COLUMNS": "200"} | environment,
         )
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -47,9 +54,11 @@ class Project:
         return self.runs()[0]
 
     def artifact(self, run: Run, name: str) -> Path:
-        return Path(mlflow.artifacts.download_artifacts(
-            run_id=run.info.run_id, artifact_path=name, tracking_uri=f"sqlite:///{self.root / 'mlflow.db'}"
-        ))
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                run_id=run.info.run_id, artifact_path=name, tracking_uri=f"sqlite:///{self.root / 'mlflow.db'}"
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

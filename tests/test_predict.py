@@ -58,7 +58,9 @@ def test_memory_stays_under_two_gigabytes(odd: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2e6  # kB, of the largest command so far
 
 
-def test_a_real_test_folder_becomes_a_submission(project: Project, trained: Trained, mini: Path, tmp_path: Path) -> None:
+def test_a_real_test_folder_becomes_a_submission(
+    project: Project, trained: Trained, mini: Path, tmp_path: Path
+) -> None:
     folder = mini / "rsna-intracranial-hemorrhage-detection" / "stage_2_test"
     project.run("predict.py", f"checkpoint={trained.checkpoint}", f"input={folder}", f"output={tmp_path}")
     submission = pd.read_csv(tmp_path / "submission.csv")
@@ -94,7 +96,9 @@ def test_a_single_file_is_enough(project: Project, trained: Trained, tmp_path: P
 def test_a_folder_without_a_slice_is_no_failure(project: Project, trained: Trained, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "note.txt").write_text("no slice")
-    project.run("predict.py", f"checkpoint={trained.checkpoint}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}")
+    project.run(
+        "predict.py", f"checkpoint={trained.checkpoint}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"
+    )
     assert pd.read_csv(tmp_path / "out" / "probabilities.csv").empty
     assert pd.read_csv(tmp_path / "out" / "rejected.csv")["reason"].tolist() == ["not_dicom"]
 

@@ -26,7 +26,12 @@ from tests.test_train import best_logged, independent_weighted_log_loss
 
 def test_one_command_trains_on_real_slices(project: Project, mini: Path) -> None:
     project.run(
-        "train.py", "data=rsna", f"data.root={mini}", "model=mobilenetv2_100", "geometry.size=128", "trainer.max_epochs=1"
+        "train.py",
+        "data=rsna",
+        f"data.root={mini}",
+        "model=mobilenetv2_100",
+        "geometry.size=128",
+        "trainer.max_epochs=1",
     )
     run = project.newest()
     folds = pd.read_csv(project.artifact(run, "folds.csv"))
@@ -50,7 +55,9 @@ def test_it_can_learn_64_real_slices(mini: Path, tmp_path: Path) -> None:
     learner = Learner(
         classifier=HemorrhageClassifier(
             backbone=Backbone(name="test_byobnet"),
-            window=WindowStack(windows=[Window(level=40, width=80), Window(level=80, width=200), Window(level=600, width=2800)]),
+            window=WindowStack(
+                windows=[Window(level=40, width=80), Window(level=80, width=200), Window(level=600, width=2800)]
+            ),
             context=Single(),
         ),
         loss=BCE(),

@@ -16,7 +16,9 @@ def test_torchvision_imports_after_ich() -> None:
 
 
 def test_importing_ich_imports_neither_torch_nor_torchvision() -> None:
-    done = _python("import ich, sys; print([name for name in ('torch', 'torchvision', 'mlflow', 'pydicom') if name in sys.modules])")
+    done = _python(
+        "import ich, sys; print([name for name in ('torch', 'torchvision', 'mlflow', 'pydicom') if name in sys.modules])"
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -32,4 +34,7 @@ def test_where_the_operators_load_nothing_is_declared() -> None:
 
     if torch.version.cuda is None:
         pytest.skip("this torch is a CPU build: torchvision's compiled operators do not load here")
-    assert _python("import ich, torchvision\nfrom ich import torchvision_hook as h\nassert not h._libraries").returncode == 0
+    assert (
+        _python("import ich, torchvision\nfrom ich import torchvision_hook as h\nassert not h._libraries").returncode
+        == 0
+    )

@@ -33,7 +33,17 @@ def best_logged(project: Project, run_id: str, name: str) -> float:
 
 def test_a_run_ends_finished_with_every_metric_by_epoch(project: Project, trained: Trained) -> None:
     assert trained.run.info.status == "FINISHED"
-    for name in ("weighted_log_loss", "precision", "recall", "f1", "accuracy", "loss", "floor", "skill", "recall_micro"):
+    for name in (
+        "weighted_log_loss",
+        "precision",
+        "recall",
+        "f1",
+        "accuracy",
+        "loss",
+        "floor",
+        "skill",
+        "recall_micro",
+    ):
         for stage in ("train", "val"):
             history = project.client.get_metric_history(trained.run.info.run_id, f"{stage}/{name}")
             assert [point.step for point in history] == [0, 1], f"{stage}/{name}"
@@ -134,7 +144,9 @@ def test_a_stopped_training_is_killed_in_the_record_and_keeps_its_checkpoint(
 ) -> None:
     before = {run.info.run_id for run in project.runs()}
     process = subprocess.Popen(
-        project.command("train.py", *SMALL, "trainer.max_epochs=1000"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        project.command("train.py", *SMALL, "trainer.max_epochs=1000"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     run_id = _wait_for_first_epoch(project, before)
     os.kill(process.pid, sent)

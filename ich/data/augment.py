@@ -13,7 +13,7 @@ from jaxtyping import Int16
 from ich.ct.dicom import HU_MAX, HU_MIN
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version when imported
-import albumentations  # noqa: E402
+import albumentations
 
 
 @dataclass(frozen=True, kw_only=True)

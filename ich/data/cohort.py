@@ -44,7 +44,9 @@ def kaggle_folder(root: Path) -> Path:
     for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir())):
         if (folder / "stage_2_train").is_dir() and (folder / "stage_2_train.csv").is_file():
             return folder
-    raise BadCohort(f"{root}: neither it nor a folder in it holds stage_2_train/ and stage_2_train.csv, as Kaggle's does")
+    raise BadCohort(
+        f"{root}: neither it nor a folder in it holds stage_2_train/ and stage_2_train.csv, as Kaggle's does"
+    )
 
 
 def read_cohort(root: Path, *, spacing_required: bool = True, report: Report | None = None) -> Cohort:
@@ -55,7 +57,9 @@ def read_cohort(root: Path, *, spacing_required: bool = True, report: Report | N
     return _read_files(root, files, spacing_required=spacing_required, report=report)
 
 
-def read_table(path: Path, *, spacing_required: bool = True, report: Report | None = None) -> tuple[Cohort, pd.DataFrame]:
+def read_table(
+    path: Path, *, spacing_required: bool = True, report: Report | None = None
+) -> tuple[Cohort, pd.DataFrame]:
     """A cohort and its labels from a CSV: `file` (relative to it), `patient_id`, the six labels."""
     try:
         rows = pd.read_csv(path, dtype={"file": str, "patient_id": str})
@@ -68,7 +72,9 @@ def read_table(path: Path, *, spacing_required: bool = True, report: Report | No
         raise BadCohort(f"{path}: every row names a file of its own and a patient_id")
     if not rows[list(FINDINGS)].isin([0, 1]).all(axis=None):
         raise BadLabels(f"{path}: a label is 0 or 1")
-    cohort = _read_files(path.parent, [path.parent / file for file in rows["file"]], spacing_required=spacing_required, report=report)
+    cohort = _read_files(
+        path.parent, [path.parent / file for file in rows["file"]], spacing_required=spacing_required, report=report
+    )
     by_file = rows.set_index("file").loc[cohort.table["file"]]
     cohort.table["patient_id"] = by_file["patient_id"].to_numpy()
     labels = by_file[list(FINDINGS)].astype(np.uint8).set_index(pd.Index(cohort.table["image_id"], name="image_id"))
@@ -94,7 +100,9 @@ def _read_files(root: Path, files: list[Path], *, spacing_required: bool, report
     refused = pd.DataFrame(rejected, columns=["file", "reason", "detail"])
     if not rows:
         common = refused["reason"].mode().tolist()[:1]
-        raise BadCohort(f"{root}: none of its {len(files)} files is a CT slice" + (f" (mostly: {common[0]})" if common else ""))
+        raise BadCohort(
+            f"{root}: none of its {len(files)} files is a CT slice" + (f" (mostly: {common[0]})" if common else "")
+        )
     return Cohort(root=root, table=_in_order(root, pd.DataFrame(rows)), rejected=refused)
 
 
@@ -138,6 +146,8 @@ def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:
     double = table["image_id"][table["image_id"].duplicated()]
     if len(double):
         files = table.loc[table["image_id"] == double.iloc[0], "file"].tolist()[:2]
-        raise BadCohort(f"{root}: {' and '.join(files)} are both image {double.iloc[0]} ({len(double)} such files); keep one of each")
+        raise BadCohort(
+            f"{root}: {' and '.join(files)} are both image {double.iloc[0]} ({len(double)} such files); keep one of each"
+        )
     order = ["patient_id", "study_id", "series_id", "position_mm", "image_id"]
     return table[list(COLUMNS)].sort_values(order, kind="stable").reset_index(drop=True)

@@ -187,7 +187,9 @@ class ValBatches(Sampler[Draw]):
 
     def __init__(self, rows: np.ndarray, batch_size: int, rank: int, processes: int) -> None:
         if len(rows) < processes:
-            raise BadBatchSize(f"{len(rows)} validation slices are too few for {processes} processes; use fewer devices")
+            raise BadBatchSize(
+                f"{len(rows)} validation slices are too few for {processes} processes; use fewer devices"
+            )
         share = -(-len(rows) // processes)
         self.count = -(-share // max(1, batch_size // processes))
         self.rows = np.array_split(rows, processes)[rank]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Lt
 from filelock import FileLock
 
 from ich.data.cohort import BadCohort, Cohort, kaggle_folder, read_cohort, read_table
@@ -112,8 +112,12 @@ def _load_kaggle(root: Path, *, spacing_required: bool, report: Report) -> tuple
     cohort = read_cohort(folder / "stage_2_train", spacing_required=spacing_required, report=report)
     labelled = cohort.table["image_id"].isin(labels.index)
     if not labelled.any():
-        raise BadCohort(f"{folder}: none of the {len(labelled)} images has a label in stage_2_train.csv; do they belong together?")
-    return Cohort(root=cohort.root, table=cohort.table[labelled].reset_index(drop=True), rejected=cohort.rejected), labels
+        raise BadCohort(
+            f"{folder}: none of the {len(labelled)} images has a label in stage_2_train.csv; do they belong together?"
+        )
+    return Cohort(
+        root=cohort.root, table=cohort.table[labelled].reset_index(drop=True), rejected=cohort.rejected
+    ), labels
 
 
 def _digest(content: object) -> str:

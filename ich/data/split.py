@@ -72,7 +72,9 @@ def read_folds(path: Path, images: pd.DataFrame) -> pd.DataFrame:
         raise BadFolds(f"{path}: {table['image_id'][table['image_id'].duplicated()].iloc[0]} stands twice")
     known = table.set_index("image_id")["fold"].reindex(images["image_id"])
     if known.isna().any():
-        raise BadFolds(f"{path}: {known.index[known.isna()][0]} has no fold ({known.isna().sum()} images of the cohort have none)")
+        raise BadFolds(
+            f"{path}: {known.index[known.isna()][0]} has no fold ({known.isna().sum()} images of the cohort have none)"
+        )
     return images[["image_id", "patient_id"]].reset_index(drop=True).assign(fold=known.to_numpy().astype(np.int64))
 
 
@@ -80,7 +82,9 @@ def check_folds(folds: pd.DataFrame, *, fold: int) -> None:
     """Refuse a patient in two folds (by the cohort's own patient ids), and an empty training or validation part."""
     _refuse_shared_patients(folds, "folds")
     if not (folds["fold"] == fold).any():
-        raise BadFolds(f"fold {fold} has no slice to validate with; there are folds {sorted(folds['fold'].unique().tolist())}")
+        raise BadFolds(
+            f"fold {fold} has no slice to validate with; there are folds {sorted(folds['fold'].unique().tolist())}"
+        )
     if not ((folds["fold"] != fold) & (folds["fold"] != TEST)).any():
         raise BadFolds(f"no slice is left to train on beside fold {fold}")
 
@@ -91,4 +95,6 @@ def _refuse_shared_patients(table: pd.DataFrame, where: str) -> None:
     if len(shared):
         rows = table[table["patient_id"] == shared.index[0]].drop_duplicates("fold")
         named = " and ".join(f"{row.image_id} in fold {row.fold}" for row in rows.head(2).itertuples())
-        raise BadFolds(f"{where}: patient {shared.index[0]} is in two folds ({named}; {len(shared)} such patients); a patient belongs in one")
+        raise BadFolds(
+            f"{where}: patient {shared.index[0]} is in two folds ({named}; {len(shared)} such patients); a patient belongs in one"
+        )

@@ -41,8 +41,10 @@ class _Collected:
     def gather(self) -> Scored:
         """The rows of every process, each once, sorted; and forget them."""
         rows, logits, labels = (
-            torch.cat(parts).cpu().numpy() for parts in zip(*self.batches, strict=True)
-        ) if self.batches else (np.zeros(0, np.int64), np.zeros((0, 6)), np.zeros((0, 6)))
+            (torch.cat(parts).cpu().numpy() for parts in zip(*self.batches, strict=True))
+            if self.batches
+            else (np.zeros(0, np.int64), np.zeros((0, 6)), np.zeros((0, 6)))
+        )
         self.batches.clear()
         share = Scored(rows, logits.astype(np.float64), labels.astype(np.uint8))
         shares = _from_all_processes(share)

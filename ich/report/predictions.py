@@ -37,7 +37,9 @@ class _Read:
     hu: Int16[np.ndarray, "size size"]
 
 
-def predict_folder(predictor: Predictor, source: Path, *, batch_size: int, leave_out: Path | None = None) -> Predictions:
+def predict_folder(
+    predictor: Predictor, source: Path, *, batch_size: int, leave_out: Path | None = None
+) -> Predictions:
     """Try every file of a folder (or one file), in the order of their names; `leave_out` is a folder inside to pass over."""
     root, files = _list_files(source, leave_out)
     read: list[tuple[str, str]] = []

@@ -34,6 +34,8 @@ def show_results(record: Record, data: HeadCT) -> None:
             table.add_row(name, f"{scores[f'val/{name}']:.4f}", f"{floors[name]:.4f}")
     console = Console()
     patients = data.index["patient_id"].iloc[data.val_rows].nunique()
-    console.print(f"\nbest validation, epoch {epoch}: {len(labels)} slices of {patients} patients held out", highlight=False)
+    console.print(
+        f"\nbest validation, epoch {epoch}: {len(labels)} slices of {patients} patients held out", highlight=False
+    )
     console.print(table)
     console.print(f"run {record.recorder.run.id}; open the runs with: {ui_command()}", highlight=False, soft_wrap=True)

@@ -38,11 +38,17 @@ def refusal(*words: str, conf: Path = files.CONF, multirun: bool = False) -> str
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("modle=resnet50", "modle: there is no such key or group; did you mean model? choices: augment, checkpoint, context"),
+        (
+            "modle=resnet50",
+            "modle: there is no such key or group; did you mean model? choices: augment, checkpoint, context",
+        ),
         ("optimizer.lrr=1", "optimizer.lrr: there is no such key; did you mean lr? choices: amsgrad, betas"),
         ("+optimizer.lrr=1", "optimizer.lrr: there is no such key; did you mean lr?"),
         ("++optimizer.lrr=1", "optimizer.lrr: there is no such key; did you mean lr?"),
-        ("window=brian3", "window: there is no window 'brian3'; did you mean brain3? choices: brain, brain3, brain_subdural_bone"),
+        (
+            "window=brian3",
+            "window: there is no window 'brian3'; did you mean brain3? choices: brain, brain3, brain_subdural_bone",
+        ),
         ("experiment=dmo", "experiment: there is no experiment 'dmo'; did you mean demo?"),
         ("optimizer.lr=fast", "optimizer.lr: 'fast' is not a number"),
         ("optimizer.lr=-1", "optimizer.lr: Invalid learning rate: -1.0"),
@@ -97,11 +103,13 @@ def test_what_a_scheduler_itself_refuses_is_a_mistake() -> None:
 
 
 def test_a_scheduler_that_the_optimizer_cannot_follow_is_refused(conf: Path) -> None:
-    (conf / "optimizer" / "adagrad.yaml").write_text("# Adagrad\n_target_: torch.optim.Adagrad\n_partial_: true\nlr: 0.1\n")
+    (conf / "optimizer" / "adagrad.yaml").write_text(
+        "# Adagrad\n_target_: torch.optim.Adagrad\n_partial_: true\nlr: 0.1\n"
+    )
     assert "optimizer must support momentum" in refusal("optimizer=adagrad", "scheduler=onecycle", conf=conf)
 
 
-# --- experiment files --------------------------------------------------------------------------------------------------------
+# --- experiment files
 
 
 def experiment(conf: Path, text: str) -> Path:
@@ -118,7 +126,11 @@ def experiment(conf: Path, text: str) -> Path:
         ("defaults:\n  - override /windw: brain\n", 3, "windw: there is no such group; did you mean window?"),
         ("defaults:\n  - override /window: brian\n", 3, "window: there is no window 'brian'; did you mean brain?"),
         ("hydra:\n  run: {dir: /}\n", 2, "an experiment sets nothing of Hydra but launcher and sweeper"),
-        ("data:\n  repeat:\n    epidurall: 2\n", 4, "data.repeat.epidurall: there is no such key; did you mean epidural?"),
+        (
+            "data:\n  repeat:\n    epidurall: 2\n",
+            4,
+            "data.repeat.epidurall: there is no such key; did you mean epidural?",
+        ),
         ("seed: 0\nseed: 1\n", 3, "found duplicate key"),
         ("seed: [1\n", 3, "no YAML"),
     ],
@@ -134,7 +146,7 @@ def test_an_experiment_file_without_its_first_line_is_refused(conf: Path) -> Non
     assert "the first line of an experiment file must be # @package _global_" in said
 
 
-# --- every key of every group ------------------------------------------------------------------------------------------------
+# --- every key of every group
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -152,7 +164,9 @@ def every_key() -> list[Any]:
             continue
         for choice in choices.values():
             for path, value in leaves(yaml.safe_load(choice.file.read_text())):
-                cases.append(pytest.param(group, choice.name, path, value, id=f"{group}={choice.name} {'.'.join(path)}"))
+                cases.append(
+                    pytest.param(group, choice.name, path, value, id=f"{group}={choice.name} {'.'.join(path)}")
+                )
     return cases
 
 
@@ -177,11 +191,15 @@ def test_every_key_misspelt_is_refused(group: str, choice: str, path: tuple[str,
 def test_every_key_of_a_wrong_type_is_refused(group: str, choice: str, path: tuple[str, ...], value: Any) -> None:
     key = ".".join((group, *path))
     wrong = "7" if isinstance(value, dict | list) or path[-1] == "_target_" else "{a: 1}"
-    said = refusal(f"{group}={choice}", f"{key}={wrong}", *(given for given in GIVEN.get(choice, ()) if not given.startswith(f"{key}=")))
+    said = refusal(
+        f"{group}={choice}",
+        f"{key}={wrong}",
+        *(given for given in GIVEN.get(choice, ()) if not given.startswith(f"{key}=")),
+    )
     assert f"  {key}" in said
 
 
-# --- what may be built -------------------------------------------------------------------------------------------------------
+# --- what may be built
 
 MALICIOUS = [
     "torch.load", "os.system", "torch.optim.adam.torch.load", "albumentations.os.system", "pandas.read_pickle",
@@ -205,7 +223,7 @@ def test_no_nested_target_and_no_stored_one_is_built_either(target: str) -> None
         from_plain({"model": {"_target_": target, "name": "x"}})
 
 
-# --- one YAML file and no Python ---------------------------------------------------------------------------------------------
+# --- one YAML file and no Python
 
 
 def test_a_new_window_is_one_file(conf: Path) -> None:
@@ -223,13 +241,15 @@ def test_a_new_backbone_is_one_file(conf: Path) -> None:
 
 
 def test_a_new_optimizer_is_one_file(conf: Path) -> None:
-    (conf / "optimizer" / "nadam.yaml").write_text("# NAdam\n_target_: torch.optim.NAdam\n_partial_: true\nlr: 1.0e-3\n")
+    (conf / "optimizer" / "nadam.yaml").write_text(
+        "# NAdam\n_target_: torch.optim.NAdam\n_partial_: true\nlr: 1.0e-3\n"
+    )
     (job,) = check("optimizer=nadam", conf=conf)
     assert plain(compose(job))["optimizer"]["lr"] == 1e-3
     assert "optimizer.lrr" in refusal("optimizer=nadam", "optimizer.lrr=1", conf=conf)
 
 
-# --- every choice ------------------------------------------------------------------------------------------------------------
+# --- every choice
 
 
 def every_choice() -> list[Any]:

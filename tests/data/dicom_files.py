@@ -8,7 +8,14 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 
 
 def write_slice(
-    path: Path, *, image: str, series: str = "ID_s", patient: str = "ID_p", z: float | None = 0.0, tilt: float = 0.0, hu: int = 40
+    path: Path,
+    *,
+    image: str,
+    series: str = "ID_s",
+    patient: str = "ID_p",
+    z: float | None = 0.0,
+    tilt: float = 0.0,
+    hu: int = 40,
 ) -> Path:
     """A disc of `hu` in air, 64 x 64 pixels of 4 mm."""
     meta = FileMetaDataset()
@@ -16,7 +23,12 @@ def write_slice(
     data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    data.SOPInstanceUID, data.SeriesInstanceUID, data.StudyInstanceUID, data.PatientID = image, series, f"{series}-study", patient
+    data.SOPInstanceUID, data.SeriesInstanceUID, data.StudyInstanceUID, data.PatientID = (
+        image,
+        series,
+        f"{series}-study",
+        patient,
+    )
     data.Modality, data.PhotometricInterpretation, data.SamplesPerPixel = "CT", "MONOCHROME2", 1
     data.Rows = data.Columns = 64
     data.PixelSpacing = [4.0, 4.0]

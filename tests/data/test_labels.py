@@ -50,11 +50,17 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path, good: 
     [
         (lambda rows: [*rows, "ID_b_any,1"], "ID_b has two different labels for any"),
         (lambda rows: rows[1:], "ID_a has no label for epidural"),
-        (lambda rows: [*rows, "ID_c_epidermal,0"], "'ID_c_epidermal' does not end with one of epidural, intraparenchymal"),
+        (
+            lambda rows: [*rows, "ID_c_epidermal,0"],
+            "'ID_c_epidermal' does not end with one of epidural, intraparenchymal",
+        ),
         (lambda rows: [*rows[:3], "ID_a_subarachnoid,2", *rows[4:]], "line 5: a label is 0 or 1, not 2"),
         (lambda rows: [*rows[:3], "ID_a_subarachnoid,yes", *rows[4:]], "line 5: a label is 0 or 1, not yes"),
         (lambda rows: [*rows[:3], "ID_a_subarachnoid,", *rows[4:]], "line 5: a label is 0 or 1"),
-        (lambda rows: [row.replace("ID_b_any,0", "ID_b_any,1") for row in rows], "ID_b contradicts itself: any is not the largest"),
+        (
+            lambda rows: [row.replace("ID_b_any,0", "ID_b_any,1") for row in rows],
+            "ID_b contradicts itself: any is not the largest",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_trusted_is_refused(tmp_path: Path, good: list[str], change: object, said: str) -> None:

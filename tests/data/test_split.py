@@ -20,7 +20,11 @@ def images(patients: int, *, seed: int = 0, rate: float = 0.4) -> pd.DataFrame:
         for study in range(random.integers(1, 4)):
             kinds = (random.random(5) < rate * np.array([0.05, 0.6, 0.4, 0.45, 0.45])).astype(int)
             for number in range(5):
-                ids = {"image_id": f"i{patient}-{study}-{number}", "study_id": f"s{patient}-{study}", "patient_id": f"p{patient}"}
+                ids = {
+                    "image_id": f"i{patient}-{study}-{number}",
+                    "study_id": f"s{patient}-{study}",
+                    "patient_id": f"p{patient}",
+                }
                 rows.append(ids | dict(zip(KINDS, kinds, strict=True)) | {"any": kinds.max()})
     return pd.DataFrame(rows)
 
@@ -79,7 +83,10 @@ def test_a_folds_csv_is_taken_as_it_is_and_may_know_more(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([("a", "p", 0), ("b", "p", 1), ("c", "q", 1)], r"patient p is in two folds \(a in fold 0 and b in fold 1; 1 such patients\)"),
+        (
+            [("a", "p", 0), ("b", "p", 1), ("c", "q", 1)],
+            r"patient p is in two folds \(a in fold 0 and b in fold 1; 1 such patients\)",
+        ),
         ([("a", "p", 0), ("c", "q", 1)], r"b has no fold \(1 images of the cohort have none\)"),
         ([("a", "p", 0), ("a", "p", 0), ("b", "p", 0), ("c", "q", 1)], "a stands twice"),
         ([("a", "p", "x"), ("b", "p", 0), ("c", "q", 1)], "a fold is a whole number"),

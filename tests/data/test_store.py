@@ -56,7 +56,9 @@ def test_equal_inputs_give_equal_bytes_wherever_they_lie(cohort: Cohort, tmp_pat
 
 
 def test_another_geometry_or_cohort_is_another_store(cohort: Cohort, tmp_path: Path) -> None:
-    digests = {prepare_store(cohort, geometry, cache=tmp_path / "cache").digest for geometry in (SMALL, HeadGeometry(size=48))}
+    digests = {
+        prepare_store(cohort, geometry, cache=tmp_path / "cache").digest for geometry in (SMALL, HeadGeometry(size=48))
+    }
     write_slice(tmp_path / "in" / "9.dcm", image="ID_9", z=9)
     digests.add(prepare_store(read_cohort(tmp_path / "in"), SMALL, cache=tmp_path / "cache").digest)
     assert len(digests) == 3
@@ -120,7 +122,9 @@ def test_two_processes_at_once_leave_one_whole_store(cohort: Cohort, tmp_path: P
     assert content(tmp_path / "cache" / "store" / alone.digest) == content(tmp_path / "alone" / "store" / alone.digest)
 
 
-def test_a_place_that_cannot_be_written_is_named(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_cannot_be_written_is_named(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -15,7 +15,9 @@ def classifier(*windows: tuple[float, float], learned: bool = False) -> Hemorrha
     return HemorrhageClassifier(backbone=Backbone(name="test_byobnet"), window=stack, context=Single()).eval()
 
 
-@pytest.mark.parametrize("windows", [[(40, 80)], [(40, 80)] * 3, [(40, 80), (80, 200), (600, 2800), (40, 375), (32, 8)]])
+@pytest.mark.parametrize(
+    "windows", [[(40, 80)], [(40, 80)] * 3, [(40, 80), (80, 200), (600, 2800), (40, 375), (32, 8)]]
+)
 def test_int16_hu_become_six_logits(windows: list[tuple[float, float]]) -> None:
     hu = torch.randint(-1024, 3071, (2, 1, 64, 64), dtype=torch.int16)
     logits = classifier(*windows)(hu)
@@ -25,7 +27,10 @@ def test_int16_hu_become_six_logits(windows: list[tuple[float, float]]) -> None:
 
 def test_what_lies_outside_every_window_cannot_be_told_apart() -> None:
     model = classifier((40, 80))
-    dark, darker = torch.full((1, 1, 64, 64), -10, dtype=torch.int16), torch.full((1, 1, 64, 64), -900, dtype=torch.int16)
+    dark, darker = (
+        torch.full((1, 1, 64, 64), -10, dtype=torch.int16),
+        torch.full((1, 1, 64, 64), -900, dtype=torch.int16),
+    )
     assert torch.equal(model(dark), model(darker))
 
 

@@ -39,7 +39,9 @@ def learner_of(
 ) -> Learner:
     torch.manual_seed(0)
     classifier = HemorrhageClassifier(
-        backbone=Backbone(name="test_byobnet"), window=WindowStack(windows=[Window(level=40, width=80)]), context=Single()
+        backbone=Backbone(name="test_byobnet"),
+        window=WindowStack(windows=[Window(level=40, width=80)]),
+        context=Single(),
     )
     return Learner(
         classifier=classifier,
@@ -70,7 +72,9 @@ def test_the_logged_score_is_that_of_all_rows_at_once(cache: Path, tmp_path: Pat
     trainer = fit(learner, data, tmp_path)
     assert learner.validated is not None
     score = metric.weighted_log_loss(learner.validated.labels, metric.probabilities(learner.validated.logits))
-    assert float(trainer.callback_metrics["val/weighted_log_loss"]) == pytest.approx(score, rel=1e-6)  # logged as float32
+    assert float(trainer.callback_metrics["val/weighted_log_loss"]) == pytest.approx(
+        score, rel=1e-6
+    )  # logged as float32
     assert float(trainer.callback_metrics["val/skill"]) == pytest.approx(
         1 - score / float(trainer.callback_metrics["val/floor"]), rel=1e-4
     )
@@ -80,7 +84,9 @@ def test_a_head_that_starts_at_the_prevalence_starts_near_the_floor(cache: Path,
     scores = {}
     for prior_bias in (False, True):
         trainer = fit(learner_of(prior_bias=prior_bias, lr=1e-9), data_of(cache), tmp_path, epochs=1)
-        scores[prior_bias] = float(trainer.callback_metrics["val/weighted_log_loss"] / trainer.callback_metrics["val/floor"])
+        scores[prior_bias] = float(
+            trainer.callback_metrics["val/weighted_log_loss"] / trainer.callback_metrics["val/floor"]
+        )
     assert scores[True] == pytest.approx(1.0, abs=0.1)
     assert scores[False] > 1.5
 

@@ -9,8 +9,8 @@ from jaxtyping import Float32
 
 from ich.data.phantom.brain import Tissue, falx_reach
 from ich.data.phantom.difficulty import Difficulty
-from ich.data.phantom.field import Map, Noise, Plane, Point, draw_noise, ellipsoid, ramp
-from ich.data.phantom.skull import Shell, surface_point
+from ich.data.phantom.field import Map, Noise, Plane, Point, ellipsoid, ramp
+from ich.data.phantom.skull import Shell
 from ich.findings import KINDS
 
 CORE = 0.4
@@ -61,7 +61,9 @@ class Epidural:
 
     def fraction(self, site: Site) -> Map:
         def inside(plane: Plane, inner: Map) -> Map:
-            apart = sum((axis - middle) ** 2 for axis, middle in zip((plane.x, plane.y, plane.z), self.centre, strict=True))
+            apart = sum(
+                (axis - middle) ** 2 for axis, middle in zip((plane.x, plane.y, plane.z), self.centre, strict=True)
+            )
             return self.depth_mm * (1 - apart / self.radius_mm**2) - inner
 
         return _average(site, inside)
@@ -87,7 +89,9 @@ class Subdural:
         side = np.float32(np.sign(self.centre[0]))
 
         def inside(plane: Plane, inner: Map) -> Map:
-            out = ((plane.y - self.centre[1]) / self.length_mm) ** 2 + ((plane.z - self.centre[2]) / self.height_mm) ** 2
+            out = ((plane.y - self.centre[1]) / self.length_mm) ** 2 + (
+                (plane.z - self.centre[2]) / self.height_mm
+            ) ** 2
             depth = self.depth_mm * np.sqrt(np.clip(1 - out, 0, None))
             here = plane.x * side
             if self.where == "falx":
@@ -188,9 +192,7 @@ def fill(bleeds: tuple[Bleed, ...], site: Site, cavity: Map, difficulty: Difficu
     return filled
 
 
-def found_kinds(
-    bleeds: tuple[Bleed, ...], filled: Filled, pixel_mm: float, difficulty: Difficulty
-) -> tuple[str, ...]:
+def found_kinds(bleeds: tuple[Bleed, ...], filled: Filled, pixel_mm: float, difficulty: Difficulty) -> tuple[str, ...]:
     """The kinds whose core is large enough to be seen."""
     found = []
     for kind in KINDS:
@@ -214,5 +216,8 @@ def _average(site: Site, inside: Callable[[Plane, Map], Map]) -> Map:
     """Over three planes of the slice: a bleed's edge may be anything but a plane."""
     step = site.plane.thickness_mm / 3
     inward = np.where(site.plane.z > 23, -site.shell.upright, site.shell.upright)
-    parts = [ramp(inside(site.plane.raised(up), site.shell.inner + up * inward), site.plane.pixel_mm) for up in (-step, 0.0, step)]
+    parts = [
+        ramp(inside(site.plane.raised(up), site.shell.inner + up * inward), site.plane.pixel_mm)
+        for up in (-step, 0.0, step)
+    ]
     return (parts[0] + parts[1] + parts[2]) / 3

@@ -78,7 +78,9 @@ def draw_brain(random: np.random.Generator, *, widening: float) -> Brain:
 def cut_brain(brain: Brain, plane: Plane, shell: Shell) -> Tissue:
     """The brain in a slice; `plane` is already pushed where a bleed pushes."""
     soft = plane.pixel_mm + 0.35 * plane.thickness_mm
-    plane = replace(plane, x=plane.x + WARP_MM * brain.warp[0].over(plane), y=plane.y + WARP_MM * brain.warp[1].over(plane))
+    plane = replace(
+        plane, x=plane.x + WARP_MM * brain.warp[0].over(plane), y=plane.y + WARP_MM * brain.warp[1].over(plane)
+    )
     lateral, middle = _lateral_ventricles(brain, plane), _middle_ventricles(brain, plane)
     tentorium = _tentorium_height(plane)
     below = ramp(tentorium - plane.z, 4.0) * ramp(plane.y - 2, 6.0)
@@ -167,7 +169,11 @@ def _folds(brain: Brain, plane: Plane, shell: Shell, below: Map) -> tuple[Map, M
     """
     angle = np.arctan2(plane.x, plane.y - 5) * np.float32(FOLDS_AROUND / (2 * np.pi))
     radial = cv2.remap(
-        brain.radial.at(plane.height_mm), angle, shell.inner / FOLD_DEPTH_MM + 1, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP
+        brain.radial.at(plane.height_mm),
+        angle,
+        shell.inner / FOLD_DEPTH_MM + 1,
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_WRAP,
     )
     high = ramp(plane.z - 52, 40.0)
     noise = (1 - high) * radial + high * brain.plain.over(plane) + 0.25 * brain.fine.over(plane)
@@ -183,7 +189,12 @@ def _folds(brain: Brain, plane: Plane, shell: Shell, below: Map) -> tuple[Map, M
 def _fissure(brain: Brain, plane: Plane, shell: Shell) -> Map:
     """Between the hemispheres."""
     half_width = 0.7 + 1.3 * brain.age
-    return ramp(half_width - np.abs(plane.x), plane.pixel_mm) * ramp(33 - shell.inner, 6.0) * ramp(plane.z - 4, 10.0) * (0.3 + 0.5 * brain.age)
+    return (
+        ramp(half_width - np.abs(plane.x), plane.pixel_mm)
+        * ramp(33 - shell.inner, 6.0)
+        * ramp(plane.z - 4, 10.0)
+        * (0.3 + 0.5 * brain.age)
+    )
 
 
 def _paint_membranes(hu: Map, brain: Brain, plane: Plane, shell: Shell, tentorium: Map) -> None:

@@ -120,5 +120,8 @@ def _write_labels(path: Path, labels: Labels) -> None:
     lines = ["ID,Label"]
     for image_id in sorted(labels):
         kinds = labels[image_id]
-        lines += [f"{image_id}_{finding},{int(finding in kinds or (finding == 'any' and bool(kinds)))}" for finding in FINDINGS]
+        lines += [
+            f"{image_id}_{finding},{int(finding in kinds or (finding == 'any' and bool(kinds)))}"
+            for finding in FINDINGS
+        ]
     path.write_text("\n".join(lines) + "\n")

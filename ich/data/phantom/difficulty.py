@@ -19,7 +19,10 @@ class Difficulty:
     hyperostosis_share: float = 0.3  # bone lenses inside the skull: shaped like extra-axial blood
     blob_share: float = 0.12  # of slices: a bright spot that its neighbours do not have
     streaks: float = 0.6
-    noise_hu: tuple[float, float] = (2.3, 0.35)  # median and log-deviation over studies (real brain, 9 x 9 pixels: 2.0 .. 7.2)
+    noise_hu: tuple[float, float] = (
+        2.3,
+        0.35,
+    )  # median and log-deviation over studies (real brain, 9 x 9 pixels: 2.0 .. 7.2)
     offset_hu: float = 3.0  # deviation of a study's calibration
 
 

@@ -86,7 +86,10 @@ def ellipsoid(plane: Plane, centre: Point, radii: Point) -> Map:
     """Distance to an ellipsoid's surface, good near the surface and of the right sign everywhere."""
     if _misses(plane, centre[2] - radii[2], centre[2] + radii[2]):
         return np.full_like(plane.x, FAR_MM)
-    u, v, w = ((axis - middle) / radius for axis, middle, radius in zip((plane.x, plane.y, plane.z), centre, radii, strict=True))
+    u, v, w = (
+        (axis - middle) / radius
+        for axis, middle, radius in zip((plane.x, plane.y, plane.z), centre, radii, strict=True)
+    )
     reach = np.sqrt(u * u + v * v + w * w)
     steepness = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2) + np.float32(1e-4)
     return reach * (1 - reach) / steepness

@@ -46,7 +46,14 @@ LAYOUTS = {
 
 
 def encode(
-    hu: Int16[np.ndarray, "512 512"], plan: StudyPlan, place: int, *, spacing_mm: float, tilt: float, height_mm: float, origin_mm: float
+    hu: Int16[np.ndarray, "512 512"],
+    plan: StudyPlan,
+    place: int,
+    *,
+    spacing_mm: float,
+    tilt: float,
+    height_mm: float,
+    origin_mm: float,
 ) -> bytes:
     """The DICOM file of a slice. `height_mm` is along the head, `origin_mm` where the table stood."""
     layout = LAYOUTS[plan.layout]
@@ -67,7 +74,9 @@ def store(hu: Int16[np.ndarray, "512 512"], layout: Layout) -> np.ndarray:
     """HU as stored values."""
     if layout.intercept == 0 and not layout.signed:
         return (np.maximum(hu, -1000) % 4096).astype("<u2")  # HU modulo 4096: 12 bits without an offset cannot hold air
-    stored = np.clip(hu.astype(np.int32) - layout.intercept, -32768 if layout.signed else 0, 32767 if layout.signed else 4095)
+    stored = np.clip(
+        hu.astype(np.int32) - layout.intercept, -32768 if layout.signed else 0, 32767 if layout.signed else 4095
+    )
     if layout.corner is not None:
         stored[~in_circle()] = layout.corner
     return stored.astype("<i2" if layout.signed else "<u2")
@@ -82,7 +91,9 @@ def _identify(dataset: Dataset, plan: StudyPlan, place: int) -> None:
     dataset.StudyID = ""
 
 
-def _locate(dataset: Dataset, layout: Layout, spacing_mm: float, tilt: float, height_mm: float, origin_mm: float) -> None:
+def _locate(
+    dataset: Dataset, layout: Layout, spacing_mm: float, tilt: float, height_mm: float, origin_mm: float
+) -> None:
     """The first pixel's centre. A tilted gantry's slices follow each other along the table, so only z changes from one to the next."""
     half = spacing_mm * SIDE / 2
     position = (-half, -half * np.cos(tilt), origin_mm + height_mm / np.cos(tilt) - half * np.sin(tilt))

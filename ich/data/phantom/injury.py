@@ -51,7 +51,11 @@ def _draw_subdural(random: np.random.Generator, difficulty: Difficulty) -> Bleed
     depth = (random.uniform(2.5, 5) if thin else random.uniform(5.5, 13)) + (0 if convexity else 1.2)
     return Subdural(
         hu=_density(random, difficulty),
-        centre=(_side(random), random.normal(0, 22), random.uniform(22, 52) if convexity else 45.0 if where == "falx" else 15.0),
+        centre=(
+            _side(random),
+            random.normal(0, 22),
+            random.uniform(22, 52) if convexity else 45.0 if where == "falx" else 15.0,
+        ),
         length_mm=random.uniform(40, 85),
         height_mm=random.uniform(26, 50) * (1 if convexity else 0.8),
         depth_mm=depth * difficulty.bleed_scale,
@@ -64,7 +68,9 @@ def _draw_subarachnoid(random: np.random.Generator, difficulty: Difficulty) -> B
     angle = _side(random) * random.uniform(0.4, 2.7)
     centre = (random.normal(0, 8), -8.0, 0.0) if basal else surface_point(angle, random.uniform(8, 65), depth_mm=14.0)
     return Subarachnoid(
-        hu=difficulty.blood_hu[0] + 4 + 0.6 * (_density(random, difficulty) - difficulty.blood_hu[0]),  # mixed with fluid
+        hu=difficulty.blood_hu[0]
+        + 4
+        + 0.6 * (_density(random, difficulty) - difficulty.blood_hu[0]),  # mixed with fluid
         centre=centre,
         radius_mm=(random.uniform(30, 52) if basal else random.uniform(18, 38)) * difficulty.bleed_scale,
         filling=difficulty.subarachnoid_filling,
@@ -74,7 +80,9 @@ def _draw_subarachnoid(random: np.random.Generator, difficulty: Difficulty) -> B
 
 def _draw_intraventricular(random: np.random.Generator, difficulty: Difficulty) -> Bleed:
     where = str(random.choice(["level", "one", "both", "middle"], p=[0.47, 0.2, 0.18, 0.15]))
-    return Intraventricular(hu=_density(random, difficulty), where=where, level_mm=random.uniform(22, 40), side=_side(random))
+    return Intraventricular(
+        hu=_density(random, difficulty), where=where, level_mm=random.uniform(22, 40), side=_side(random)
+    )
 
 
 def _draw_intraparenchymal(random: np.random.Generator, difficulty: Difficulty) -> Bleed:

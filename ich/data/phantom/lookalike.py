@@ -49,14 +49,21 @@ def draw_lookalikes(random: np.random.Generator, difficulty: Difficulty) -> Look
         calcium.append(_calcium(random, (random.normal(0, 0.8), 25.0, 15.0), (1.4, 2.8), (100, 300)))
     if random.random() < 0.2:
         place = (0.0, random.uniform(-60, 40), random.uniform(35, 75))
-        calcium.append(Calcium(centre=place, radii=(1.2, random.uniform(4, 9), random.uniform(3, 7)), hu=random.uniform(100, 400)))
+        calcium.append(
+            Calcium(centre=place, radii=(1.2, random.uniform(4, 9), random.uniform(3, 7)), hu=random.uniform(100, 400))
+        )
     lenses = []
     if random.random() < difficulty.hyperostosis_share:
         for _ in range(int(random.integers(1, 4))):
             angle = random.choice([-1.0, 1.0]) * random.uniform(0.25, 2.6)
             place = surface_point(angle, random.uniform(10, 60), depth_mm=5.0)
             lenses.append(
-                BoneLens(centre=place, radius_mm=random.uniform(14, 34), depth_mm=random.uniform(2.5, 7), hu=random.uniform(250, 900))
+                BoneLens(
+                    centre=place,
+                    radius_mm=random.uniform(14, 34),
+                    depth_mm=random.uniform(2.5, 7),
+                    hu=random.uniform(250, 900),
+                )
             )
     return Lookalikes(calcium=tuple(calcium), lenses=tuple(lenses), crumbs=draw_noise(random, 70, 70, step_mm=4))
 
@@ -93,6 +100,8 @@ def paint_streaks(hu: Map, random: np.random.Generator, plane: Plane, strength: 
     hu -= np.float32(7 * low * min(1.0, strength + 0.4)) * bump(plane.y, 12, 7) * bump(plane.x, 0, 42)
 
 
-def _calcium(random: np.random.Generator, centre: Point, radius_mm: tuple[float, float], hu: tuple[float, float]) -> Calcium:
+def _calcium(
+    random: np.random.Generator, centre: Point, radius_mm: tuple[float, float], hu: tuple[float, float]
+) -> Calcium:
     radii = [float(random.uniform(*radius_mm)) for _ in range(3)]
     return Calcium(centre=centre, radii=(radii[0], radii[1] * 1.2, radii[2] * 1.2), hu=random.uniform(*hu))

@@ -8,7 +8,7 @@ from jaxtyping import Int16
 
 from ich.data.phantom.difficulty import Difficulty
 from ich.data.phantom.face import AIR_HU
-from ich.data.phantom.field import Map, Plane, bump, draw_noise, paint, ramp, Noise
+from ich.data.phantom.field import Map, Noise, Plane, draw_noise, paint, ramp
 
 SIDE, COARSE = 512, 256
 """Pixels a side of the slice, and of the maps that it is made from."""
@@ -48,7 +48,9 @@ class Holder:
 
 def draw_scanner(random: np.random.Generator, difficulty: Difficulty, *, gap_mm: float, noise: float) -> Scanner:
     median, deviation = difficulty.noise_hu
-    spacing = 0.488281 if random.random() < 0.62 else float(random.choice([0.425781, 0.457031, 0.460938, 0.464844, 0.494141]))
+    spacing = (
+        0.488281 if random.random() < 0.62 else float(random.choice([0.425781, 0.457031, 0.460938, 0.464844, 0.494141]))
+    )
     tilted = random.random() < 0.49
     return Scanner(
         spacing_mm=spacing,
@@ -105,7 +107,9 @@ def in_circle(scanner_side: int = SIDE) -> np.ndarray:
 
 def _pixels(scanner: Scanner) -> tuple[Map, Map]:
     """Millimetres from the slice's centre, to the right of the picture and down."""
-    line = (np.arange(COARSE, dtype=np.float32) + np.float32(0.5 - COARSE / 2)) * np.float32(scanner.spacing_mm * SIDE / COARSE)
+    line = (np.arange(COARSE, dtype=np.float32) + np.float32(0.5 - COARSE / 2)) * np.float32(
+        scanner.spacing_mm * SIDE / COARSE
+    )
     across, down = np.meshgrid(line, line)
     return across, down
 
@@ -131,9 +135,13 @@ def _draw_holder(random: np.random.Generator) -> Holder:
 
 
 def _paint_holder(hu: Map, holder: Holder, across: Map, down: Map, pixel_mm: float, height_mm: float) -> None:
-    reach = (np.abs(across / holder.width_mm) ** 2.6 + np.abs((down + 6) / holder.depth_mm) ** 2.6) ** np.float32(1 / 2.6)
+    reach = (np.abs(across / holder.width_mm) ** 2.6 + np.abs((down + 6) / holder.depth_mm) ** 2.6) ** np.float32(
+        1 / 2.6
+    )
     distance = (1 - reach) * holder.depth_mm
     open_end = ramp(down - np.float32(holder.top_mm), 3.0)
     foam = ramp(distance, 3.0) * open_end * ramp(down - np.float32(holder.top_mm / 2 + 10), 25.0)
-    paint(hu, foam, holder.foam_hu + 25 * cv2.resize(holder.foam.at(height_mm), hu.shape, interpolation=cv2.INTER_CUBIC))
+    paint(
+        hu, foam, holder.foam_hu + 25 * cv2.resize(holder.foam.at(height_mm), hu.shape, interpolation=cv2.INTER_CUBIC)
+    )
     paint(hu, ramp(holder.thick_mm / 2 - np.abs(distance), pixel_mm) * open_end, holder.hu)

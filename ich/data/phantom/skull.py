@@ -63,7 +63,9 @@ def draw_skull(random: np.random.Generator, plane: Plane) -> Skull:
         thickness=random.uniform(3.9, 6.3) * (1 - 0.25 * np.cos(2 * angle)).clip(0.8) + 0.5 * roughness,
         floor=floor,
         level=1 / np.sqrt(1 + gradient(floor, plane.pixel_mm) ** 2),
-        below_mm=np.where(plane.y < 0, np.float32(210), 210 - 90 * np.clip(plane.y / 60, 0, 1)),  # the face hardly narrows, the occiput does
+        below_mm=np.where(
+            plane.y < 0, np.float32(210), 210 - 90 * np.clip(plane.y / 60, 0, 1)
+        ),  # the face hardly narrows, the occiput does
     )
 
 
@@ -94,7 +96,9 @@ def cut_skull(skull: Skull, plane: Plane) -> Shell:
 
 def surface_point(angle: float, height_mm: float, *, depth_mm: float) -> tuple[float, float, float]:
     """A point of an average vault, `angle` from the forehead toward the left."""
-    height = (height_mm - WIDEST_MM) / (VERTEX_MM - WIDEST_MM) if height_mm > WIDEST_MM else (WIDEST_MM - height_mm) / 210
+    height = (
+        (height_mm - WIDEST_MM) / (VERTEX_MM - WIDEST_MM) if height_mm > WIDEST_MM else (WIDEST_MM - height_mm) / 210
+    )
     across, along = abs(np.sin(angle)) / HALF_WIDTH_MM, abs(np.cos(angle)) / HALF_LENGTH_MM
     reach = ((1 - min(height, 0.98) ** POWER) / (across**POWER + along**POWER)) ** (1 / POWER) - depth_mm
     return float(reach * np.sin(angle)), float(-reach * np.cos(angle)), height_mm

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from ich.data.phantom import lookalike, scanner
-from ich.data.phantom.bleeding import Bleed, Intraparenchymal, Filled, Site, fill, found_kinds
+from ich.data.phantom.bleeding import Bleed, Filled, Intraparenchymal, Site, fill, found_kinds
 from ich.data.phantom.brain import Brain, cut_brain, draw_brain, push
 from ich.data.phantom.difficulty import DIFFICULTIES, Difficulty
 from ich.data.phantom.face import Face, cut_face, draw_face
@@ -42,9 +42,7 @@ class Rendered:
     blood: Float32[np.ndarray, "5 256 256"]
 
 
-def draw_study(
-    *, seed: int, number: int, kinds: tuple[str, ...], slices: int, difficulty: str, noise: float
-) -> Study:
+def draw_study(*, seed: int, number: int, kinds: tuple[str, ...], slices: int, difficulty: str, noise: float) -> Study:
     """The study `number` of a cohort: a function of its arguments alone."""
     knobs = DIFFICULTIES[difficulty]
     random = np.random.default_rng([seed, number])
@@ -91,7 +89,9 @@ def render(study: Study, place: int) -> Rendered:
     )
 
 
-def _paint_content(soft: Map, study: Study, site: Site, cavity: Map, filled: Filled, random: np.random.Generator) -> None:
+def _paint_content(
+    soft: Map, study: Study, site: Site, cavity: Map, filled: Filled, random: np.random.Generator
+) -> None:
     """Over the brain, in place: the bloom of bone, look-alikes, then oedema and blood."""
     plane = site.plane
     soft += 5 * bump(site.shell.cavity, 0, 2.0)
