@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, UInt8
 from pyarrow import csv
 
 from ich.errors import InputError
@@ -21,68 +21,78 @@ class BadLabels(InputError):
 def read_labels(path: Path | str) -> pd.DataFrame:
     """The challenge's CSV as a table: index `image_id`, columns FINDINGS, uint8.
 
-    Rows may come in any order, and equal rows twice (as in stage_2_train.csv). Refused: an image with two different answers, a missing
-    or unknown finding, a label other than 0 and 1, an *any* that contradicts its kinds.
+    Rows may come in any order, and equal rows twice (as in stage_2_train.csv). Refused: an image with two different
+    answers, a missing or unknown finding, a label other than 0 and 1, an *any* that contradicts its kinds.
     """
     ids, labels = _read_long(Path(path))
-    cut = pc.replace_substring_regex(ids, r"^(.*)_[^_]*$", r"\1").dictionary_encode().combine_chunks()
-    finding = pc.index_in(pc.replace_substring_regex(ids, r"^.*_", ""), value_set=pa.array(FINDINGS))
-    if finding.null_count:
-        place = int(np.flatnonzero(finding.is_null().to_numpy(zero_copy_only=False))[0])
-        raise BadLabels(f"{path}: {ids[place].as_py()!r} does not end with one of {', '.join(FINDINGS)}")
-    images = cut.dictionary.to_pandas().astype(str)
-    table = _widen(path, images, cut.indices.to_numpy(), finding.to_numpy().astype(np.int64), labels)
+    images = pc.unique(_images_of(ids, "any")[1])
+    known = np.zeros(len(ids), dtype=bool)
+    said = np.zeros((2, len(images), len(FINDINGS)), dtype=bool)
+    for column, finding in enumerate(FINDINGS):
+        rows, names = _images_of(ids, finding)
+        image = pc.index_in(names, value_set=images)
+        if image.null_count:
+            lost = pc.unique(names.filter(image.is_null()))
+            raise BadLabels(f"{path}: {lost[0]} has no label for any ({len(lost)} images have one for {finding} only)")
+        said[labels[rows], image.to_numpy(), column] = True
+        known |= rows
+    if not known.all():
+        first = ids[int(np.flatnonzero(~known)[0])].as_py()
+        raise BadLabels(f"{path}: {first!r} does not end with one of {', '.join(FINDINGS)}")
+    table = _widen(path, pd.Index(images.to_pandas(), name="image_id"), said)
     check_any(path, table)
     return table
 
 
-def _read_long(path: Path) -> tuple[pa.ChunkedArray, np.ndarray]:
-    try:
-        table = csv.read_csv(
-            path, convert_options=csv.ConvertOptions(column_types={"ID": pa.string()}, strings_can_be_null=True)
-        )
-    except (OSError, pa.ArrowException) as error:
-        raise BadLabels(f"{path}: no label table can be read: {error}") from error
+def _images_of(ids: pa.ChunkedArray, finding: str) -> tuple[Bool[np.ndarray, " rows"], pa.ChunkedArray]:
+    """Which rows speak of a finding, and the images they name."""
+    rows = pc.fill_null(pc.ends_with(ids, f"_{finding}"), False)
+    return rows.to_numpy(), pc.utf8_slice_codeunits(ids.filter(rows), 0, -len(f"_{finding}"))
+
+
+def _read_long(path: Path) -> tuple[pa.ChunkedArray, UInt8[np.ndarray, " rows"]]:
+    """The columns ID and Label. Types are named, because guessing them takes twice the memory."""
+    failure: Exception | None = None
+    for label in (pa.int8(), pa.string()):  # as text where it is no number, to show which
+        options = csv.ConvertOptions(column_types={"ID": pa.string(), "Label": label}, strings_can_be_null=True)
+        try:
+            table = csv.read_csv(path, convert_options=options)
+            break
+        except (OSError, pa.ArrowException) as error:
+            failure = error
+    else:
+        raise BadLabels(f"{path}: no label table can be read: {failure}") from failure
     if table.column_names[:2] != ["ID", "Label"]:
-        raise BadLabels(
-            f"{path}: the header is {','.join(table.column_names)}, not ID,Label as in the challenge's stage_2_train.csv"
-        )
+        found = ",".join(table.column_names)
+        raise BadLabels(f"{path}: the header is {found}, not ID,Label as in the challenge's stage_2_train.csv")
     labels = table["Label"]
-    if (
-        not pa.types.is_integer(labels.type)
-        or labels.null_count
-        or not pc.all(pc.is_in(labels, pa.array([0, 1], labels.type))).as_py()
-    ):
-        valid = [str(value) in ("0", "1") for value in labels.to_pylist()]
-        line = valid.index(False) + 2 if False in valid else 1
-        raise BadLabels(
-            f"{path}, line {line}: a label is 0 or 1, not {labels[line - 2].as_py() if line > 1 else 'missing'}"
-        )
-    return table["ID"], labels.to_numpy().astype(np.uint8)
+    valid = pc.is_in(labels, value_set=pa.array([0, 1]).cast(labels.type)).to_numpy()
+    if not valid.all():
+        line = int(np.argmin(valid))
+        value = labels[line].as_py()
+        raise BadLabels(f"{path}, line {line + 2}: a label is 0 or 1, not {'missing' if value is None else value}")
+    if not len(labels):
+        raise BadLabels(f"{path}: there is no row under its header; download or copy it again")
+    return table["ID"], labels.cast(pa.uint8()).to_numpy()
 
 
-def _widen(
-    path: Path | str, images: pd.Series, image: np.ndarray, finding: np.ndarray, labels: np.ndarray
-) -> pd.DataFrame:
-    """Two tables of who said 0 and who said 1 show both conflicts and gaps."""
-    said = np.zeros((2, len(images), len(FINDINGS)), dtype=bool)
-    said[labels, image, finding] = True
+def _widen(path: Path | str, images: pd.Index, said: Bool[np.ndarray, "2 images 6"]) -> pd.DataFrame:
+    """The table, once what was said of an image (0, 1) shows neither a conflict nor a gap."""
     for wrong, what in ((said.all(axis=0), "has two different labels"), (~said.any(axis=0), "has no label")):
-        if wrong.any():
+        if np.any(wrong):
             row, column = np.argwhere(wrong)[0]
-            raise BadLabels(
-                f"{path}: {images[row]} {what} for {FINDINGS[column]} ({wrong.any(axis=1).sum()} images have this fault)"
-            )
-    return pd.DataFrame(said[1].astype(np.uint8), index=pd.Index(images, name="image_id"), columns=list(FINDINGS))
+            faulty = int(wrong.max(axis=1).sum())
+            raise BadLabels(f"{path}: {images[row]} {what} for {FINDINGS[column]} ({faulty} images have this fault)")
+    return pd.DataFrame(said[1].astype(np.uint8), index=images, columns=list(FINDINGS))
 
 
 def check_any(path: Path | str, table: pd.DataFrame) -> None:
     """Refuse a table in which *any* is not the largest of the kinds; none of 400,242 rows of the challenge's is so."""
     wrong = table["any"] != table[list(FINDINGS[:-1])].max(axis=1)
     if wrong.any():
-        raise BadLabels(
-            f"{path}: {table.index[wrong][0]} contradicts itself: any is not the largest of its kinds ({wrong.sum()} images)"
-        )
+        first = table.index[wrong][0]
+        detail = f"any is not the largest of its kinds ({wrong.sum()} images)"
+        raise BadLabels(f"{path}: {first} contradicts itself: {detail}")
 
 
 def write_labels(path: Path | str, table: pd.DataFrame) -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 
 from ich.data.labels import BadLabels, read_labels, write_labels, write_submission
 from ich.findings import FINDINGS
@@ -50,6 +52,10 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path, good: 
     [
         (lambda rows: [*rows, "ID_b_any,1"], "ID_b has two different labels for any"),
         (lambda rows: rows[1:], "ID_a has no label for epidural"),
+        (lambda rows: rows[:-1], r"ID_b has no label for any \(1 images have one for epidural only\)"),
+        (lambda rows: [*rows, "ID_a_any ,1"], "'ID_a_any ' does not end with one of"),
+        (lambda rows: [*rows, ",1"], "does not end with one of"),
+        (lambda rows: [*rows, "ID_c_any,1.5"], "line 14: a label is 0 or 1, not 1.5"),
         (
             lambda rows: [*rows, "ID_c_epidermal,0"],
             "'ID_c_epidermal' does not end with one of epidural, intraparenchymal",
@@ -73,6 +79,11 @@ def test_a_table_that_cannot_be_trusted_is_refused(tmp_path: Path, good: list[st
 def test_another_header_is_refused_with_the_right_one(tmp_path: Path, good: list[str]) -> None:
     with pytest.raises(BadLabels, match="the header is image,label, not ID,Label"):
         read_labels(written(tmp_path / "l.csv", good, header="image,label"))
+
+
+def test_a_header_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadLabels, match="there is no row under its header"):
+        read_labels(written(tmp_path / "l.csv", []))
 
 
 def test_no_file_and_an_empty_file_are_refused(tmp_path: Path) -> None:
@@ -105,4 +116,20 @@ def test_the_real_tables_are_read(rsna2019: Path, mini: Path) -> None:
     assert len(labels) == 346
     assert labels.sum().to_dict() == {
         "epidural": 1, "intraparenchymal": 48, "intraventricular": 5, "subarachnoid": 16, "subdural": 7, "any": 67
+    }  # fmt: skip
+
+
+def test_the_real_labels_at_length_are_those_of_the_table(rsna2019: Path, tmp_path: Path) -> None:
+    """400,242 images in shuffled rows, four of them twice as in stage_2_train.csv; positives are the README's."""
+    wide = pd.read_parquet(rsna2019 / "tables" / "labels_wide.parquet").set_index("image_id")
+    ids = np.add.outer(wide.index.to_numpy(object), np.array([f"_{finding}" for finding in FINDINGS], object)).ravel()
+    order = np.random.default_rng(0).permutation(np.append(np.arange(len(ids)), np.arange(24)))
+    rows = {"ID": ids[order], "Label": wide[list(FINDINGS)].to_numpy().ravel()[order]}
+    csv.write_csv(pa.table(rows), tmp_path / "l.csv", csv.WriteOptions(quoting_style="none", quoting_header="none"))
+    table = read_labels(tmp_path / "l.csv")
+    assert len(table) == 400_242
+    assert np.array_equal(table.loc[wide.index].to_numpy(), wide[list(FINDINGS)].to_numpy())
+    assert table[(wide["stage1_split"] == "stage_1_train").loc[table.index]].sum().to_dict() == {
+        "epidural": 2761, "intraparenchymal": 32564, "intraventricular": 23766, "subarachnoid": 32122,
+        "subdural": 42496, "any": 97103,
     }  # fmt: skip
