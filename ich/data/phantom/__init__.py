@@ -1,7 +1,7 @@
-"""A synthetic cohort of head CT with and without hemorrhage, written as DICOM in the challenge's layout. No patient's data is in it.
+"""A synthetic cohort of head CT with and without hemorrhage, written as DICOM in the challenge's layout.
 
-A patient is a handful of numbers and a few small grids of noise; nothing three-dimensional is ever stored. Each slice is evaluated on
-its own:
+No patient's data is in it. A patient is a handful of numbers and a few small grids of noise; nothing three-dimensional
+is ever stored. Each slice is evaluated on its own:
 
 difficulty   every knob that makes a cohort hard
 plan         who has what: kinds, slice counts, header layouts, ids

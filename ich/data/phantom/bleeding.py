@@ -7,10 +7,10 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from ich.data.phantom.brain import Tissue, falx_reach
+from ich.data.phantom.brain import Tissue, falx_reach, tentorium_height
 from ich.data.phantom.difficulty import Difficulty
-from ich.data.phantom.field import Map, Noise, Plane, Point, ellipsoid, ramp
-from ich.data.phantom.skull import Shell
+from ich.data.phantom.field import Map, Noise, Plane, Point, distance, ellipsoid, ramp
+from ich.data.phantom.skull import WIDEST_MM, Shell
 from ich.findings import KINDS
 
 CORE = 0.4
@@ -30,7 +30,7 @@ class Site(NamedTuple):
 
 @runtime_checkable
 class Bleed(Protocol):
-    """One bleed of a study. `hu` is its density, `push_mm` (how far it pushes the midline) acts away from `side` at `y_mm`, `z_mm`."""
+    """One bleed of a study: its density in HU, its centre, and how far it pushes the brain away from there."""
 
     @property
     def kind(self) -> str: ...
@@ -61,10 +61,7 @@ class Epidural:
 
     def fraction(self, site: Site) -> Map:
         def inside(plane: Plane, inner: Map) -> Map:
-            apart = sum(
-                (axis - middle) ** 2 for axis, middle in zip((plane.x, plane.y, plane.z), self.centre, strict=True)
-            )
-            return self.depth_mm * (1 - apart / self.radius_mm**2) - inner
+            return self.depth_mm * (1 - (distance(plane, self.centre) / self.radius_mm) ** 2) - inner
 
         return _average(site, inside)
 
@@ -89,15 +86,15 @@ class Subdural:
         side = np.float32(np.sign(self.centre[0]))
 
         def inside(plane: Plane, inner: Map) -> Map:
-            out = ((plane.y - self.centre[1]) / self.length_mm) ** 2 + (
-                (plane.z - self.centre[2]) / self.height_mm
-            ) ** 2
+            along = (plane.y - self.centre[1]) / self.length_mm
+            up = (plane.z - self.centre[2]) / self.height_mm
+            out = along**2 + up**2
             depth = self.depth_mm * np.sqrt(np.clip(1 - out, 0, None))
             here = plane.x * side
             if self.where == "falx":
                 sheet = np.minimum(np.minimum(here - 0.7, depth - here), falx_reach(plane, site.shell))
             elif self.where == "tentorium":
-                over = plane.z - (21 - 0.013 * plane.x**2 - 0.009 * (plane.y - 22) ** 2)
+                over = plane.z - tentorium_height(plane) + 1
                 sheet = np.minimum(np.minimum(over, depth - over), np.minimum(here - 4, plane.y - 14))
             else:
                 sheet = np.minimum(depth - inner, here - 3)
@@ -119,8 +116,8 @@ class Subarachnoid:
     kind: str = "subarachnoid"
 
     def fraction(self, site: Site) -> Map:
-        apart = np.sqrt(sum((axis - middle) ** 2 for axis, middle in zip(_axes(site.plane), self.centre, strict=True)))
-        soft = ramp(self.radius_mm * (1 + 0.12 * self.patches.over(site.plane)) - apart, 9.0)
+        reach = self.radius_mm * (1 + 0.12 * self.patches.over(site.plane))
+        soft = ramp(reach - distance(site.plane, self.centre), 9.0)
         return np.clip(self.filling * site.tissue.sulci * soft, 0, 0.95)
 
 
@@ -167,12 +164,13 @@ class Intraparenchymal:
         radius = float(np.prod(self.lobes[0][1])) ** (1 / 3)
         return min(8.0, (radius / 16) ** 3 * 2.5) if abs(self.centre[0]) > 6 else 0.0
 
-    def distance(self, plane: Plane) -> Map:
+    def inside_mm(self, plane: Plane) -> Map:
+        """The distance inside its surface, which the skull does not bound."""
         rough = 0.21 * min(self.lobes[0][1]) * self.roughness.over(plane)
         return np.maximum.reduce([ellipsoid(plane, *lobe) for lobe in self.lobes]) + rough
 
     def fraction(self, site: Site) -> Map:
-        return _average(site, lambda plane, inner: np.minimum(self.distance(plane), inner - 1.5))
+        return _average(site, lambda plane, inner: np.minimum(self.inside_mm(plane), inner - 1.5))
 
 
 def fill(bleeds: tuple[Bleed, ...], site: Site, cavity: Map, difficulty: Difficulty) -> Filled:
@@ -203,19 +201,18 @@ def found_kinds(bleeds: tuple[Bleed, ...], filled: Filled, pixel_mm: float, diff
     return tuple(found)
 
 
-def _axes(plane: Plane) -> tuple[Map, Map, Map]:
-    return plane.x, plane.y, plane.z
-
-
 def _may_reach(bleed: Bleed, plane: Plane) -> bool:
     """Cheaply: no bleed is larger than 90 mm."""
     return bool(plane.z.min() - 90 < bleed.centre[2] < plane.z.max() + 90)
 
 
 def _average(site: Site, inside: Callable[[Plane, Map], Map]) -> Map:
-    """Over three planes of the slice: a bleed's edge may be anything but a plane."""
+    """Over three planes of the slice: a bleed's edge may be anything but a plane.
+
+    `inside` is told the depth under the skull, which upward shrinks above the widest level and grows below it.
+    """
     step = site.plane.thickness_mm / 3
-    inward = np.where(site.plane.z > 23, -site.shell.upright, site.shell.upright)
+    inward = np.where(site.plane.z > WIDEST_MM, -site.shell.upright, site.shell.upright)
     parts = [
         ramp(inside(site.plane.raised(up), site.shell.inner + up * inward), site.plane.pixel_mm)
         for up in (-step, 0.0, step)

@@ -47,13 +47,12 @@ class Brain:
 class Tissue:
     """The cavity's content in one slice without blood; distances in mm, the others fractions.
 
-    `lateral` and `middle` (third and fourth) are the ventricles; `fluid` all cerebrospinal fluid, `sulci` what of it lies outside them.
+    `lateral` and `middle` (third and fourth) are the ventricles, `sulci` what of the fluid lies outside them.
     """
 
     hu: Map
     lateral: Map
     middle: Map
-    fluid: Map
     sulci: Map
 
 
@@ -82,7 +81,7 @@ def cut_brain(brain: Brain, plane: Plane, shell: Shell) -> Tissue:
         plane, x=plane.x + WARP_MM * brain.warp[0].over(plane), y=plane.y + WARP_MM * brain.warp[1].over(plane)
     )
     lateral, middle = _lateral_ventricles(brain, plane), _middle_ventricles(brain, plane)
-    tentorium = _tentorium_height(plane)
+    tentorium = tentorium_height(plane)
     below = ramp(tentorium - plane.z, 4.0) * ramp(plane.y - 2, 6.0)
     folds, ribbon = _folds(brain, plane, shell, below)
     rim = ramp(0.3 + 1.6 * brain.age**1.5 - shell.cavity, plane.pixel_mm) * min(1.0, 0.25 + brain.age)
@@ -93,10 +92,9 @@ def cut_brain(brain: Brain, plane: Plane, shell: Shell) -> Tissue:
     hu = brain.white_hu + brain.grey_hu * grey + 0.9 * brain.texture.over(plane)
     aged = 0.6 * brain.age * ramp(np.float32(9 * brain.age) + lateral, 6.0) * ramp(plane.z - 16, 6.0)
     hu -= 7 * aged * (1 - grey)  # small-vessel disease round the ventricles
-    fluid = np.maximum(sulci, ventricles)
-    paint(hu, fluid, brain.fluid_hu)
+    paint(hu, np.maximum(sulci, ventricles), brain.fluid_hu)
     _paint_membranes(hu, brain, plane, shell, tentorium)
-    return Tissue(hu=hu, lateral=lateral, middle=middle, fluid=fluid, sulci=sulci * (1 - ventricles))
+    return Tissue(hu=hu, lateral=lateral, middle=middle, sulci=sulci * (1 - ventricles))
 
 
 def push(bleed_side: float, shift_mm: float, y_mm: float, z_mm: float, plane: Plane) -> Map:
@@ -106,10 +104,10 @@ def push(bleed_side: float, shift_mm: float, y_mm: float, z_mm: float, plane: Pl
 
 def falx_reach(plane: Plane, shell: Shell) -> Map:
     """Distance inside the sheet's extent, which hangs 31 mm from the vault."""
-    return np.minimum(31 - shell.inner, plane.z - _tentorium_height(plane))
+    return np.minimum(31 - shell.inner, plane.z - tentorium_height(plane))
 
 
-def _tentorium_height(plane: Plane) -> Map:
+def tentorium_height(plane: Plane) -> Map:
     return 22 - 0.013 * plane.x**2 - 0.009 * (plane.y - 22) ** 2
 
 

@@ -43,10 +43,11 @@ def write_cohort(
     report: Report | None = None,
     workers: int | None = None,
 ) -> None:
-    """Write a synthetic cohort: root/rsna-intracranial-hemorrhage-detection/stage_2_train/ID_….dcm and stage_2_train.csv.
+    """Write a synthetic cohort: stage_2_train/ID_….dcm and stage_2_train.csv in `root`/KAGGLE.
 
-    Each patient has one study, of `slices` slices on average. `noise` multiplies the difficulty's own. The same arguments give the same
-    bytes, whatever the number of `workers` (by default one a processor). The folder appears whole or not at all.
+    Each patient has one study, of `slices` slices on average. `noise` multiplies the difficulty's own. The same
+    arguments give the same bytes, whatever the number of `workers` (by default one a processor). The folder appears
+    whole or not at all. Raises BadPhantom where `root` exists.
     """
     if root.exists():
         raise BadPhantom(f"{root}: it exists already; remove it or choose another folder")

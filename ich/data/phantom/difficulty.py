@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difficulty:
-    """The knobs. Shares are of studies, heads, slices or bleeds, from 0 to 1; defaults are the hardest cohort, nearest to real scans."""
+    """The knobs; the defaults are the hardest cohort, nearest to real scans. Shares run from 0 to 1."""
 
     positive_share: float = 0.41  # RSNA 2019: 8,003 of 19,530 studies
-    fewest_epidural: int = 1  # studies, in a cohort large enough: their share alone would give a small one none
+    fewest_epidural: int = 1  # studies, at most a quarter of the positive: their share would give a small cohort none
     blood_hu: tuple[float, float] = (50, 90)  # above 80 a brain window shows it white, as bone
     bleed_scale: float = 1.0
     thin_subdural_share: float = 0.4
@@ -16,13 +16,10 @@ class Difficulty:
     subarachnoid_filling: float = 1.6  # blood widens the sulcus that it fills
     smallest_mm2: float = 12.0  # smaller blood is neither drawn nor labelled
     smallest_subarachnoid_mm2: float = 30.0
-    hyperostosis_share: float = 0.3  # bone lenses inside the skull: shaped like extra-axial blood
+    hyperostosis_share: float = 0.3  # of heads, with bone lenses inside the skull: shaped like extra-axial blood
     blob_share: float = 0.12  # of slices: a bright spot that its neighbours do not have
-    streaks: float = 0.6
-    noise_hu: tuple[float, float] = (
-        2.3,
-        0.35,
-    )  # median and log-deviation over studies (real brain, 9 x 9 pixels: 2.0 .. 7.2)
+    streaks: float = 0.6  # bands a slice, five times as many at the skull base
+    noise_hu: tuple[float, float] = (3.1, 0.35)  # median and log-deviation over studies (real brain: 2.0 .. 7.2)
     offset_hu: float = 3.0  # deviation of a study's calibration
 
 
@@ -34,7 +31,7 @@ DIFFICULTIES = {
         hyperostosis_share=0.12,
         blob_share=0.04,
         streaks=0.3,
-        noise_hu=(2.2, 0.25),
+        noise_hu=(2.95, 0.25),
         offset_hu=1.5,
     ),
     "demo": Difficulty(
@@ -50,7 +47,7 @@ DIFFICULTIES = {
         hyperostosis_share=0.06,
         blob_share=0.02,
         streaks=0.2,
-        noise_hu=(2.2, 0.2),
+        noise_hu=(2.95, 0.2),
         offset_hu=1.0,
     ),
 }

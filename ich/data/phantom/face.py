@@ -8,7 +8,7 @@ from ich.data.phantom.field import Map, Noise, Plane, bump, capsule, draw_noise,
 from ich.data.phantom.skull import Shell, Skull
 
 AIR_HU = -1003.0
-TABLE_HU, MARROW_HU = 1230.0, 640.0
+TABLE_HU, MARROW_HU = 1560.0, 960.0
 PLATE_MM, PLATE_HU = 3.5, 820.0
 MUSCLE_HU, SKIN_HU = 52.0, 40.0
 
@@ -92,7 +92,7 @@ def _paint_vault(hu: Map, face: Face, skull: Skull, plane: Plane, shell: Shell, 
 def _paint_base(hu: Map, face: Face, plane: Plane, pair: Plane, shell: Shell) -> None:
     """Under the cavity, from soft to hard."""
     cells = face.cells.over(plane)
-    _paint_nose(hu, plane, pair, cells)
+    _paint_sinuses(hu, pair, cells)
     _paint_jaw(hu, face, plane, pair)
     inside = ramp(shell.outer - 1, 3.0)
     paint(hu, ramp(PLATE_MM + shell.above, 2.0) * ramp(-shell.above, 2.0) * inside, PLATE_HU * face.bone + 150 * cells)
@@ -117,7 +117,7 @@ def _paint_orbits(hu: Map, face: Face, plane: Plane, pair: Plane) -> None:
     paint(hu, ramp(ellipsoid(pair, (32, -84, -24), (4.5, 2, 4.5)), 1.2), 75.0)
 
 
-def _paint_nose(hu: Map, plane: Plane, pair: Plane, cells: Map) -> None:
+def _paint_sinuses(hu: Map, pair: Plane, cells: Map) -> None:
     """Air-filled spaces with thin walls: ethmoid, sphenoid, maxillary sinuses, nasal cavity, airway."""
     walls = ramp(0.16 - np.abs(cells), 0.2)
     for centre, radii, crossed in (
@@ -163,5 +163,5 @@ def _paint_petrous(hu: Map, face: Face, plane: Plane, pair: Plane, shell: Shell,
 def _ears_and_nose(face: Face, plane: Plane, pair: Plane) -> Map:
     ear = ellipsoid(pair, (76 + face.ears_mm, 14 + face.ears_mm, -14), (5, 14, 27))
     hollow = ellipsoid(pair, (79 + face.ears_mm, 10, -16), (4, 7, 13))
-    nose = capsule(plane, (0, -86, -22), (0, -112, -58), radius=(6, 13))
+    nose = capsule(plane, (0, -84, -22), (0, -102, -56), radius=(6, 13))
     return np.maximum(np.minimum(ear, -hollow), nose)

@@ -1,7 +1,7 @@
 """Maps over one slice, and the few shapes that a head is built from.
 
-A shape is a map of signed distances in mm, positive inside. An edge is drawn as a ramp over the pixel and over what the slice's
-thickness sees of it: the exact partial volume of a plane.
+A shape is a map of signed distances in mm, positive inside. An edge is drawn as a ramp over the pixel and over what the
+slice's thickness sees of it: the exact partial volume of a plane.
 """
 
 from dataclasses import dataclass, replace
@@ -11,10 +11,15 @@ import numpy as np
 from jaxtyping import Float32
 
 Map = Float32[np.ndarray, "height width"]
+Grid = Float32[np.ndarray, "rows columns"]
 Point = tuple[float, float, float]
+Radii = tuple[Map | float, Map | float, float]
+"""Of an ellipsoid; the first two may change over the slice."""
 
 FAR_MM = -12.0
 """Farther outside than any edge is wide."""
+TINY = np.float32(1e-4)
+"""Keeps the centre of an ellipsoid inside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,11 @@ class Plane:
     pixel_mm: float
     thickness_mm: float
 
+    @property
+    def basal(self) -> float:
+        """1 in slices through the skull base and below, 0 above: there bone hardens the beam and adds noise."""
+        return float(np.clip((-6 - self.height_mm) / 14 + 0.5, 0, 1))
+
     def raised(self, up_mm: float) -> "Plane":
         return replace(self, z=self.z + np.float32(up_mm))
 
@@ -45,7 +55,7 @@ class Noise:
     grids: Float32[np.ndarray, "levels rows columns"]
     step_mm: float
 
-    def at(self, height_mm: float) -> Float32[np.ndarray, "rows columns"]:
+    def at(self, height_mm: float) -> Grid:
         place = (height_mm + 120) / self.step_mm
         level, part = int(place) % (len(self.grids) - 1), place % 1
         blended = (1 - part) * self.grids[level] + part * self.grids[level + 1]
@@ -61,7 +71,7 @@ def draw_noise(random: np.random.Generator, rows: int, columns: int, *, step_mm:
     return Noise(grids=random.standard_normal((levels, rows, columns), dtype=np.float32), step_mm=step_mm)
 
 
-def stretch(grid: Map, shape: tuple[int, int]) -> Map:
+def stretch(grid: Grid, shape: tuple[int, int]) -> Map:
     stretched: Map = cv2.resize(grid, shape[::-1], interpolation=cv2.INTER_CUBIC)
     return stretched
 
@@ -82,7 +92,12 @@ def paint(hu: Map, fraction: Map, value: Map | float) -> None:
     hu += fraction * (value - hu)
 
 
-def ellipsoid(plane: Plane, centre: Point, radii: Point) -> Map:
+def distance(plane: Plane, point: Point) -> Map:
+    """From a point, in mm."""
+    return np.sqrt((plane.x - point[0]) ** 2 + (plane.y - point[1]) ** 2 + (plane.z - point[2]) ** 2)
+
+
+def ellipsoid(plane: Plane, centre: Point, radii: Radii) -> Map:
     """Distance to an ellipsoid's surface, good near the surface and of the right sign everywhere."""
     if _misses(plane, centre[2] - radii[2], centre[2] + radii[2]):
         return np.full_like(plane.x, FAR_MM)
@@ -90,9 +105,9 @@ def ellipsoid(plane: Plane, centre: Point, radii: Point) -> Map:
         (axis - middle) / radius
         for axis, middle, radius in zip((plane.x, plane.y, plane.z), centre, radii, strict=True)
     )
+    steepness = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2)
     reach = np.sqrt(u * u + v * v + w * w)
-    steepness = np.sqrt((u / radii[0]) ** 2 + (v / radii[1]) ** 2 + (w / radii[2]) ** 2) + np.float32(1e-4)
-    return reach * (1 - reach) / steepness
+    return (1 - reach) * (reach + TINY) / (steepness + TINY)
 
 
 def capsule(plane: Plane, start: Point, end: Point, *, radius: tuple[float, float], scale: Map | float = 1.0) -> Map:

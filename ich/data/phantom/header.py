@@ -94,8 +94,11 @@ def _identify(dataset: Dataset, plan: StudyPlan, place: int) -> None:
 def _locate(
     dataset: Dataset, layout: Layout, spacing_mm: float, tilt: float, height_mm: float, origin_mm: float
 ) -> None:
-    """The first pixel's centre. A tilted gantry's slices follow each other along the table, so only z changes from one to the next."""
-    half = spacing_mm * SIDE / 2
+    """The first pixel's centre, and the directions of a row and of a column.
+
+    A tilted gantry's slices follow each other along the table, so only z changes from one to the next.
+    """
+    half = spacing_mm * (SIDE - 1) / 2
     position = (-half, -half * np.cos(tilt), origin_mm + height_mm / np.cos(tilt) - half * np.sin(tilt))
     cosines = (1.0, 0.0, 0.0, 0.0, np.cos(tilt), np.sin(tilt))
     written = "{:.6f}".format if layout.signed else "{:.9g}".format

@@ -47,18 +47,15 @@ def _draw_epidural(random: np.random.Generator, difficulty: Difficulty) -> Bleed
 def _draw_subdural(random: np.random.Generator, difficulty: Difficulty) -> Bleed:
     convexity = random.random() < difficulty.convexity_share
     where = "convexity" if convexity else "falx" if random.random() < 0.65 else "tentorium"
-    thin = random.random() < difficulty.thin_subdural_share or not convexity
-    depth = (random.uniform(2.5, 5) if thin else random.uniform(5.5, 13)) + (0 if convexity else 1.2)
+    heights_mm = {"convexity": random.uniform(22, 52), "falx": 45.0, "tentorium": 15.0}
+    thin = random.random() < difficulty.thin_subdural_share
+    depth = random.uniform(2.5, 5) if thin or not convexity else random.uniform(5.5, 13)
     return Subdural(
         hu=_density(random, difficulty),
-        centre=(
-            _side(random),
-            random.normal(0, 22),
-            random.uniform(22, 52) if convexity else 45.0 if where == "falx" else 15.0,
-        ),
+        centre=(_side(random), random.normal(0, 22), heights_mm[where]),
         length_mm=random.uniform(40, 85),
         height_mm=random.uniform(26, 50) * (1 if convexity else 0.8),
-        depth_mm=depth * difficulty.bleed_scale,
+        depth_mm=(depth if convexity else depth + 1.2) * difficulty.bleed_scale,
         where=where,
     )
 
@@ -67,10 +64,9 @@ def _draw_subarachnoid(random: np.random.Generator, difficulty: Difficulty) -> B
     basal = random.random() < 0.4
     angle = _side(random) * random.uniform(0.4, 2.7)
     centre = (random.normal(0, 8), -8.0, 0.0) if basal else surface_point(angle, random.uniform(8, 65), depth_mm=14.0)
+    palest = difficulty.blood_hu[0]
     return Subarachnoid(
-        hu=difficulty.blood_hu[0]
-        + 4
-        + 0.6 * (_density(random, difficulty) - difficulty.blood_hu[0]),  # mixed with fluid
+        hu=palest + 4 + 0.6 * (_density(random, difficulty) - palest),  # mixed with fluid, so never the brightest
         centre=centre,
         radius_mm=(random.uniform(30, 52) if basal else random.uniform(18, 38)) * difficulty.bleed_scale,
         filling=difficulty.subarachnoid_filling,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ich.data.phantom.difficulty import Difficulty
-from ich.data.phantom.field import Map, Noise, Plane, Point, bump, draw_noise, ellipsoid, paint, ramp
+from ich.data.phantom.field import Map, Noise, Plane, Point, bump, distance, draw_noise, ellipsoid, paint, ramp
 from ich.data.phantom.skull import Shell, surface_point
 
 
@@ -75,8 +75,7 @@ def paint_lookalikes(hu: Map, lookalikes: Lookalikes, plane: Plane, shell: Shell
         if abs(plane.z.mean() - grain.centre[2]) < 40:
             paint(hu, ramp(ellipsoid(plane, grain.centre, grain.radii) + 0.5 * crumbs, soft), grain.hu)
     for lens in lookalikes.lenses:
-        apart = sum((axis - middle) ** 2 for axis, middle in zip((plane.x, plane.y, plane.z), lens.centre, strict=True))
-        inside = lens.depth_mm * (1 - apart / lens.radius_mm**2) - shell.inner
+        inside = lens.depth_mm * (1 - (distance(plane, lens.centre) / lens.radius_mm) ** 2) - shell.inner
         paint(hu, ramp(inside + 0.6 * crumbs, soft), lens.hu + 60 * crumbs)
 
 
@@ -92,12 +91,11 @@ def paint_spot(hu: Map, random: np.random.Generator, plane: Plane, shell: Shell,
 
 def paint_streaks(hu: Map, random: np.random.Generator, plane: Plane, strength: float) -> None:
     """Beam hardening: bands across the slice, a dark bar between the petrous bones."""
-    low = float(ramp(np.float32(-6 - plane.height_mm), 14.0))
-    for _ in range(random.poisson(strength * (1 + 4 * low))):
+    for _ in range(random.poisson(strength * (1 + 4 * plane.basal))):
         angle, place = random.uniform(0, np.pi), random.normal(0, 35)
         across = plane.x * np.float32(np.sin(angle)) + plane.y * np.float32(np.cos(angle))
         hu += np.float32(random.normal(0, 5)) * bump(across, place, random.uniform(1.5, 6))
-    hu -= np.float32(7 * low * min(1.0, strength + 0.4)) * bump(plane.y, 12, 7) * bump(plane.x, 0, 42)
+    hu -= np.float32(7 * plane.basal * min(1.0, strength + 0.4)) * bump(plane.y, 12, 7) * bump(plane.x, 0, 42)
 
 
 def _calcium(

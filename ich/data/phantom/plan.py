@@ -78,12 +78,12 @@ class StudyPlan:
 def plan_cohort(*, patients: int, slices: int, difficulty: Difficulty, seed: int) -> list[StudyPlan]:
     """One study a patient, patients * slices slices in all.
 
-    Kinds and header layouts are dealt out by quota, not drawn one by one: a small cohort has every common kind too.
+    Kinds and header layouts are dealt out by quota, not drawn one by one: a small cohort has every common kind too,
+    and, with two patients a layout, every layout.
     """
     random = np.random.default_rng([seed, PLAN_STREAM])
     kinds = _deal_kinds(random, patients, difficulty)
-    layouts = quotas(LAYOUT_SHARES, patients)
-    random.shuffle(layouts)
+    layouts = _deal_layouts(random, patients)
     counts = _deal_slices(random, patients, slices)
     images = iter(_draw_ids(random, sum(counts), 9))
     people, studies, series = (_draw_ids(random, patients, digits) for digits in (8, 10, 10))
@@ -114,11 +114,20 @@ def quotas(shares: Mapping[Key, float], count: int) -> list[Key]:
 def _deal_kinds(random: np.random.Generator, patients: int, difficulty: Difficulty) -> list[tuple[str, ...]]:
     positive = round(patients * difficulty.positive_share)
     sets = quotas(KIND_SHARES, positive)
-    missing = difficulty.fewest_epidural - sum("epidural" in kinds for kinds in sets)
-    if missing > 0 and positive >= 4 * difficulty.fewest_epidural:
-        sets[:missing] = [("epidural",)] * missing  # in place of some of the commonest
+    fewest = min(difficulty.fewest_epidural, -(-positive // 4))
+    missing = max(0, fewest - sum("epidural" in kinds for kinds in sets))
+    sets[:missing] = [("epidural",)] * missing  # in place of some of the commonest
     dealt = [*sets, *[()] * (patients - positive)]
     return [dealt[place] for place in random.permutation(patients)]
+
+
+def _deal_layouts(random: np.random.Generator, patients: int) -> list[str]:
+    layouts = quotas(LAYOUT_SHARES, patients)
+    missing = [layout for layout in LAYOUT_SHARES if layout not in layouts]
+    if patients >= 2 * len(LAYOUT_SHARES):
+        for layout in missing:
+            layouts[layouts.index(max(layouts, key=layouts.count))] = layout
+    return [layouts[place] for place in random.permutation(patients)]
 
 
 def _deal_slices(random: np.random.Generator, patients: int, slices: int) -> list[int]:

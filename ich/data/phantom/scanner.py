@@ -4,22 +4,28 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Int16
+from jaxtyping import Bool, Int16
 
+from ich.ct.dicom import HU_MAX, HU_MIN
 from ich.data.phantom.difficulty import Difficulty
 from ich.data.phantom.face import AIR_HU
-from ich.data.phantom.field import Map, Noise, Plane, draw_noise, paint, ramp
+from ich.data.phantom.field import Map, Noise, Plane, draw_noise, paint, ramp, stretch
 
 SIDE, COARSE = 512, 256
 """Pixels a side of the slice, and of the maps that it is made from."""
-HU_MIN, HU_MAX = -1024, 3071
-BAND_SD = 0.2433
+COMMON_SPACING_MM, OTHER_SPACINGS_MM = 0.488281, (0.425781, 0.457031, 0.460938, 0.464844, 0.494141)
+"""As in RSNA 2019: fields of 250 mm, and of 218 to 253."""
+BAND_SD = 0.3264
 """Deviation of white noise after `_grain`'s filters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanner:
-    """How one study was scanned. `tilt` is the gantry's, in radians; `roll`, `pitch` and `shift_mm` are the head's in it."""
+    """How one study was scanned.
+
+    `tilt` is the gantry's, in radians; `roll`, `pitch` and `shift_mm` are the head's in it, `size` is the head's, 1 on
+    average.
+    """
 
     spacing_mm: float
     tilt: float
@@ -48,14 +54,12 @@ class Holder:
 
 def draw_scanner(random: np.random.Generator, difficulty: Difficulty, *, gap_mm: float, noise: float) -> Scanner:
     median, deviation = difficulty.noise_hu
-    spacing = (
-        0.488281 if random.random() < 0.62 else float(random.choice([0.425781, 0.457031, 0.460938, 0.464844, 0.494141]))
-    )
+    spacing = COMMON_SPACING_MM if random.random() < 0.62 else float(random.choice(OTHER_SPACINGS_MM))
     tilted = random.random() < 0.49
     return Scanner(
         spacing_mm=spacing,
         tilt=float(np.deg2rad(np.clip(random.normal(-17, 6), -27, 9))) if tilted else 0.0,
-        size=random.uniform(0.93, 1.06) * spacing**0.25 / 0.488281**0.25,
+        size=random.uniform(0.93, 1.06) * (spacing / COMMON_SPACING_MM) ** 0.25,  # a small field for a small head
         roll=random.normal(0, np.deg2rad(4)),
         pitch=float(np.deg2rad(np.clip(random.normal(0, 6), -14, 14))),
         shift_mm=(random.normal(0, 4), random.normal(-6, 4)),
@@ -99,10 +103,10 @@ def scan(hu: Map, scanner: Scanner, random: np.random.Generator, *, louder: floa
     return np.rint(np.clip(fine, HU_MIN, HU_MAX)).astype(np.int16)
 
 
-def in_circle(scanner_side: int = SIDE) -> np.ndarray:
+def in_circle() -> Bool[np.ndarray, "512 512"]:
     """Which pixels the scanner reconstructs: a circle that touches the borders."""
-    centre = np.arange(scanner_side) + 0.5 - scanner_side / 2
-    return np.hypot(centre[:, None], centre[None, :]) <= scanner_side / 2
+    centre = np.arange(SIDE) + 0.5 - SIDE / 2
+    return np.hypot(centre[:, None], centre[None, :]) <= SIDE / 2
 
 
 def _pixels(scanner: Scanner) -> tuple[Map, Map]:
@@ -135,13 +139,9 @@ def _draw_holder(random: np.random.Generator) -> Holder:
 
 
 def _paint_holder(hu: Map, holder: Holder, across: Map, down: Map, pixel_mm: float, height_mm: float) -> None:
-    reach = (np.abs(across / holder.width_mm) ** 2.6 + np.abs((down + 6) / holder.depth_mm) ** 2.6) ** np.float32(
-        1 / 2.6
-    )
-    distance = (1 - reach) * holder.depth_mm
+    reach = np.abs(across / holder.width_mm) ** 2.6 + np.abs((down + 6) / holder.depth_mm) ** 2.6
+    inside = (1 - reach ** np.float32(1 / 2.6)) * holder.depth_mm
     open_end = ramp(down - np.float32(holder.top_mm), 3.0)
-    foam = ramp(distance, 3.0) * open_end * ramp(down - np.float32(holder.top_mm / 2 + 10), 25.0)
-    paint(
-        hu, foam, holder.foam_hu + 25 * cv2.resize(holder.foam.at(height_mm), hu.shape, interpolation=cv2.INTER_CUBIC)
-    )
-    paint(hu, ramp(holder.thick_mm / 2 - np.abs(distance), pixel_mm) * open_end, holder.hu)
+    foam = ramp(inside, 3.0) * open_end * ramp(down - np.float32(holder.top_mm / 2 + 10), 25.0)
+    paint(hu, foam, holder.foam_hu + 25 * stretch(holder.foam.at(height_mm), hu.shape))
+    paint(hu, ramp(holder.thick_mm / 2 - np.abs(inside), pixel_mm) * open_end, holder.hu)

@@ -11,6 +11,7 @@ POWER = 2.25
 """Between an ellipse (2) and a box."""
 WIDEST_MM = 23.0
 VERTEX_MM = WIDEST_MM + 77.0
+BELOW_MM = 210.0
 HALF_WIDTH_MM, HALF_LENGTH_MM = 74.0, 92.0
 
 
@@ -18,8 +19,9 @@ HALF_WIDTH_MM, HALF_LENGTH_MM = 74.0, 92.0
 class Skull:
     """What of one skull does not change with height; maps over the slice.
 
-    `radius` is 1 on the widest outline and grows outward, `steepness` its change in 1/mm, `thickness` and `floor` (the height of the
-    skull base) are in mm, `level` is the cosine of the floor's slope.
+    `radius` is 1 on the widest outline and grows outward, `steepness` is its change in 1/mm, `thickness` the vault's in
+    mm, `floor` the height of the skull base in mm, `level` the cosine of the floor's slope, `below_mm` how far under
+    the widest level the outline would close.
     """
 
     radius: Map
@@ -34,8 +36,8 @@ class Skull:
 class Shell:
     """A skull in one slice; distances in mm, positive inward.
 
-    `outer` and `inner` are from the two surfaces of the vault, `above` from the floor, `cavity` from the nearest of inner and above.
-    `upright` and `rise` are the z parts (absolute) of the normals of vault and cavity.
+    `outer` and `inner` are from the two surfaces of the vault, `above` from the floor, `cavity` from the nearest of
+    inner and above. `upright` and `rise` are the z parts (absolute) of the normals of vault and cavity.
     """
 
     outer: Map
@@ -63,9 +65,7 @@ def draw_skull(random: np.random.Generator, plane: Plane) -> Skull:
         thickness=random.uniform(3.9, 6.3) * (1 - 0.25 * np.cos(2 * angle)).clip(0.8) + 0.5 * roughness,
         floor=floor,
         level=1 / np.sqrt(1 + gradient(floor, plane.pixel_mm) ** 2),
-        below_mm=np.where(
-            plane.y < 0, np.float32(210), 210 - 90 * np.clip(plane.y / 60, 0, 1)
-        ),  # the face hardly narrows, the occiput does
+        below_mm=BELOW_MM - 90 * np.clip(plane.y / 60, 0, 1),  # the face hardly narrows, the occiput does
     )
 
 
@@ -96,9 +96,8 @@ def cut_skull(skull: Skull, plane: Plane) -> Shell:
 
 def surface_point(angle: float, height_mm: float, *, depth_mm: float) -> tuple[float, float, float]:
     """A point of an average vault, `angle` from the forehead toward the left."""
-    height = (
-        (height_mm - WIDEST_MM) / (VERTEX_MM - WIDEST_MM) if height_mm > WIDEST_MM else (WIDEST_MM - height_mm) / 210
-    )
+    over = height_mm - WIDEST_MM
+    height = over / (VERTEX_MM - WIDEST_MM) if over > 0 else -over / BELOW_MM
     across, along = abs(np.sin(angle)) / HALF_WIDTH_MM, abs(np.cos(angle)) / HALF_LENGTH_MM
     reach = ((1 - min(height, 0.98) ** POWER) / (across**POWER + along**POWER)) ** (1 / POWER) - depth_mm
     return float(reach * np.sin(angle)), float(-reach * np.cos(angle)), height_mm

@@ -76,14 +76,13 @@ def render(study: Study, place: int) -> Rendered:
         soft = site.tissue.hu
         _paint_content(soft, study, site, cavity, filled, random)
         paint(hu, cavity, soft)
-    louder = 1 + 0.25 * float(ramp(np.float32(-10 - plane.height_mm), 20.0))
     lookalike.paint_streaks(hu, random, plane, study.difficulty.streaks)
     around = scanner.surround(hu, body, study.scanner, study.heights_mm[place])
     blood = np.zeros((len(KINDS), *cavity.shape), np.float32)
     for bleed, part in zip(study.bleeds, filled, strict=True):
         blood[KINDS.index(bleed.kind)] += part
     return Rendered(
-        hu=scanner.scan(around, study.scanner, random, louder=louder),
+        hu=scanner.scan(around, study.scanner, random, louder=1 + 0.25 * plane.basal),
         kinds=found_kinds(study.bleeds, filled, plane.pixel_mm, study.difficulty),
         blood=blood,
     )
@@ -98,9 +97,10 @@ def _paint_content(
     lookalike.paint_spot(soft, random, plane, site.shell, study.difficulty.blob_share)
     lookalike.paint_lookalikes(soft, study.lookalikes, plane, site.shell)
     texture = study.brain.texture.over(plane)
-    for bleed, part in zip(study.bleeds, filled, strict=True):
+    for bleed in study.bleeds:
         if isinstance(bleed, Intraparenchymal):
-            soft -= 9 * ramp(bleed.distance(plane) + bleed.oedema_mm, 2.0)
+            soft -= 9 * ramp(bleed.inside_mm(plane) + bleed.oedema_mm, 2.0)
+    for bleed, part in zip(study.bleeds, filled, strict=True):
         if part.any():
             paint(soft, np.minimum(part / np.maximum(cavity, 0.01), 1), bleed.hu + 4 * texture)
 
