@@ -27,6 +27,10 @@ class Keys:
     checkpoint: str | None
     fit: bool
 
+    def __post_init__(self) -> None:
+        if not self.fit and self.checkpoint is None:
+            raise ValueError("fit=false validates a checkpoint; give checkpoint=runs:/ID or a file")
+
 
 def train(cfg: DictConfig) -> None:
     """Build, fit, report; compose and check are done by now."""

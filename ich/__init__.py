@@ -1,4 +1,4 @@
-"""Acute intracranial hemorrhage and its five kinds on single slices of head CT. Research software, not a medical device.
+"""Acute intracranial hemorrhage and its five kinds on single slices of head CT. Research software, no medical device.
 
 An import points only to an earlier line of this map:
 

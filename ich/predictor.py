@@ -36,14 +36,13 @@ class Predictor:
         state = load_checkpoint(checkpoint)
         settings = check.from_plain(state["settings"])
         classifier = HemorrhageClassifier(
-            # Weights come from the checkpoint: nothing is downloaded or looked for.
-            backbone=signature.build(settings.model | {"pretrained": False, "weights": None}),
-            window=signature.build(settings.window),
-            context=signature.build(settings.context),
+            backbone=signature.build(settings["model"]),
+            window=signature.build(settings["window"]),
+            context=signature.build(settings["context"]),
         )
         load_weights(classifier, state, checkpoint)
         where = torch.device(_best_device() if device == "auto" else device)
-        return cls(classifier=classifier.eval().to(where), geometry=signature.build(settings.geometry), device=where)
+        return cls(classifier=classifier.eval().to(where), geometry=signature.build(settings["geometry"]), device=where)
 
     def read(self, source: Path | bytes) -> tuple[str, Int16[np.ndarray, "size size"]]:
         """One DICOM file: its image id, and its HU prepared for the network. Raises BadSlice."""

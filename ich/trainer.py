@@ -80,7 +80,7 @@ class JobFailed(InputError):
 
 
 def run_as_own_process(command: Sequence[str]) -> None:
-    """Run one job of a sweep over several devices: Lightning starts the other processes from this one's command line."""
+    """Run one job of a sweep over several devices; Lightning starts the others from this process's command line."""
     job = subprocess.Popen(command)
     try:
         code = job.wait()

@@ -1,5 +1,6 @@
 """What every test may use: a copy of the project, one trained run in it, and the real data where they are."""
 
+import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand before anything imports torchvision)
 
 import shutil
 import zipfile

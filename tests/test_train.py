@@ -121,8 +121,8 @@ def test_the_same_seed_trains_the_same_network(project: Project, trained: Traine
 
 
 def test_validation_without_a_checkpoint_is_refused(project: Project) -> None:
-    done = project.run("train.py", *SMALL, "fit=false", code=1)
-    assert "checkpoint=" in done.stderr
+    done = project.run("train.py", *SMALL, "fit=false", code=2)
+    assert "checkpoint: fit=false validates a checkpoint; give checkpoint=runs:/ID" in done.stderr
 
 
 def test_weights_of_another_model_are_refused_in_words(project: Project, trained: Trained) -> None:
@@ -148,7 +148,7 @@ def test_a_stopped_training_is_killed_in_the_record_and_keeps_its_checkpoint(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    run_id = _wait_for_first_epoch(project, before)
+    run_id = _wait_for_first_epoch(project, process, before)
     os.kill(process.pid, sent)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == code, printed.decode()
@@ -157,14 +157,15 @@ def test_a_stopped_training_is_killed_in_the_record_and_keeps_its_checkpoint(
     assert project.artifact(run, "checkpoints/last.ckpt").is_file()
 
 
-def _wait_for_first_epoch(project: Project, before: set[str]) -> str:
+def _wait_for_first_epoch(project: Project, process: subprocess.Popen[bytes], before: set[str]) -> str:
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.poll() is None:
         for run in project.runs():
             if run.info.run_id not in before and "val/weighted_log_loss" in run.data.metrics:
                 return run.info.run_id
         time.sleep(0.5)
-    raise AssertionError("no epoch ended within two minutes")
+    process.kill()
+    raise AssertionError(f"no epoch ended within two minutes: {process.communicate()[1].decode()}")
 
 
 def test_a_sweep_is_one_parent_with_a_child_a_value(project: Project, trained: Trained) -> None:

@@ -32,10 +32,9 @@ FROM_CHECKPOINT = ("model", "window", "context", "geometry")
 
 def check_command(words: Sequence[str], *, name: str, keys: type, conf: Path, multirun: bool) -> tuple[Job, ...]:
     """The jobs of a command line, the whole sweep first; raises BadConfig with all mistakes of all jobs."""
-    overrides, mistakes = compose.parse(words, conf)
-    command = Job(conf=conf, name=name, overrides=tuple(overrides))
-    unclear = [*names.sweeps(overrides, multirun=multirun)]
-    jobs = [] if unclear else [command.with_overrides(some) for some in _jobs(overrides, conf)]
+    command, mistakes = compose.read_job(words, conf=conf, name=name)
+    unclear = [*names.sweeps(command.overrides, multirun=multirun)]
+    jobs = [] if unclear else [command.with_overrides(some) for some in _jobs(command.overrides, conf)]
     mistakes += unclear
     for job in jobs:
         mistakes += check_job(job, keys)
@@ -67,23 +66,24 @@ def check_job(job: Job, keys: type) -> list[Mistake]:
 
 
 def _without(job: Job, mistakes: Sequence[Mistake]) -> Job:
-    wrong = {one.key.lstrip("~") for one in mistakes if one.where == COMMAND_LINE and one.what != names.GIVEN_TWICE}
+    wrong = {one.key.lstrip("~") for one in mistakes if one.where == COMMAND_LINE}
     return job.with_overrides(one for one in job.overrides if one.key_or_group not in wrong)
 
 
-def from_plain(settings: dict[str, Any]) -> DictConfig:
-    """A stored configuration, such as a checkpoint's; what a prediction builds passes the same check, or BadConfig."""
+def from_plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """What a prediction builds of a stored configuration, such as a checkpoint's: its groups, checked; or BadConfig.
+
+    Weights come from the checkpoint: nothing is downloaded or looked for.
+    """
+    groups = {group: settings.get(group) for group in FROM_CHECKPOINT}
+    if isinstance(groups["model"], dict):
+        groups["model"] |= {"pretrained": False, "weights": None}
     mistakes: list[Mistake] = []
-    for group in FROM_CHECKPOINT:
-        node = settings.get(group)
-        if group == "model" and isinstance(node, dict):
-            node = node | {"pretrained": False, "weights": None}  # weights come from the checkpoint
+    for group, node in groups.items():
         signature.construct((group,), node, mistakes)
     if mistakes:
         raise BadConfig(mistakes)
-    cfg = OmegaConf.create(settings)
-    assert isinstance(cfg, DictConfig)
-    return cfg
+    return groups
 
 
 def _jobs(overrides: Sequence[Override], conf: Path) -> Iterator[tuple[Override, ...]]:
@@ -122,13 +122,16 @@ def _resolve(cfg: DictConfig, mistakes: list[Mistake]) -> dict[str, Any]:
 def _check_keys(settings: dict[str, Any], keys: type, groups: set[str], mistakes: list[Mistake]) -> None:
     """The keys beside the groups, and keys that are neither."""
     types = typing.get_type_hints(keys, include_extras=True)
+    before, said = len(mistakes), {}
     for name, value in settings.items():
         if name in types:
-            values.convert((name,), types[name], value, mistakes, signature.construct)
+            said[name] = values.convert((name,), types[name], value, mistakes, signature.construct)
         elif name not in groups:
             mistakes.append(
                 Mistake(key=name, what=f"there is no such key or group; {nearest(name, groups | set(types))}")
             )
+    if len(mistakes) == before:
+        signature.call((), keys, said, mistakes)  # what they refuse of each other
 
 
 def _check_groups(settings: dict[str, Any], groups: Sequence[str], mistakes: list[Mistake]) -> None:
@@ -183,4 +186,4 @@ def _said_once(found: list[Mistake], cfg: DictConfig) -> list[Mistake]:
 def _is_reference(cfg: DictConfig, key: str) -> bool:
     above, _, name = key.rpartition(".")
     node = OmegaConf.select(cfg, above, throw_on_resolution_failure=False) if above else cfg
-    return isinstance(node, DictConfig) and OmegaConf.is_interpolation(node, name)
+    return isinstance(node, DictConfig) and name in node and OmegaConf.is_interpolation(node, name)

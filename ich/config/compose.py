@@ -102,8 +102,15 @@ def hydra_at(conf: Path) -> Iterator[ConfigLoader]:
         yield hydra.config_loader
 
 
+def read_job(words: Sequence[str], *, conf: Path, name: str) -> tuple[Job, list[Mistake]]:
+    """The job of a command line, and what of it is no override. Of a key given twice the last counts, as in Hydra."""
+    parsed, mistakes = parse(words, conf)
+    last = {(one.is_delete(), one.key_or_group, one.package): one for one in parsed}
+    return Job(conf=conf, name=name, overrides=tuple(last.values())), mistakes
+
+
 def parse(words: Sequence[str], conf: Path) -> tuple[list[Override], list[Mistake]]:
-    """The overrides of a command line, and the words that are none."""
+    """The overrides among words, and the words that are none."""
     parsed, mistakes = [], []
     with hydra_at(conf) as loader:
         parser = OverridesParser.create(config_loader=loader)

@@ -133,8 +133,8 @@ def _checked(door: Door, options: Options) -> list[str]:
     from ich.config import check, compose
 
     check.check_command(options.words, name=door.name, keys=door.keys, conf=door.conf, multirun=options.multirun)
-    overrides, _ = compose.parse(options.words, door.conf)
-    return compose.Job(conf=door.conf, name=door.name, overrides=tuple(overrides)).spoken()
+    job, _ = compose.read_job(options.words, conf=door.conf, name=door.name)
+    return job.spoken()
 
 
 def _print_config(door: Door, options: Options) -> None:
@@ -143,9 +143,8 @@ def _print_config(door: Door, options: Options) -> None:
 
     from ich.config import compose, names
 
-    overrides, mistakes = compose.parse(options.words, door.conf)
-    job = compose.Job(conf=door.conf, name=door.name, overrides=tuple(overrides))
-    mistakes += [*names.sweeps(overrides, multirun=False), *names.check(job, door.keys)]
+    job, mistakes = compose.read_job(options.words, conf=door.conf, name=door.name)
+    mistakes += [*names.sweeps(job.overrides, multirun=False), *names.check(job, door.keys)]
     if mistakes:
         raise BadConfig(mistakes)
     try:

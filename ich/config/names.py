@@ -12,7 +12,6 @@ from ich.config.compose import Job
 from ich.config.mistakes import COMMAND_LINE, Mistake, nearest
 
 PACKAGE_LINE = "# @package _global_"
-GIVEN_TWICE = "is given twice"
 HYDRA_GROUPS = ("hydra/launcher", "hydra/sweeper")
 """What of Hydra itself an experiment file may choose."""
 HYDRA_KEYS = (
@@ -45,15 +44,11 @@ def check(job: Job, keys: type) -> list[Mistake]:
 
 
 def _on_command_line(job: Job, keys: set[str]) -> Iterator[Mistake]:
-    seen = set()
     for one in job.overrides:
         name = f"~{one.key_or_group}" if one.is_delete() else one.key_or_group
         what = _objection(one, job, keys)
         if what:
             yield Mistake(key=name, what=what, where=COMMAND_LINE)
-        if name in seen:
-            yield Mistake(key=name, what=GIVEN_TWICE, where=COMMAND_LINE)
-        seen.add(name)
 
 
 def _in_experiment(file: Path, job: Job) -> Iterator[Mistake]:

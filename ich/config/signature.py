@@ -44,7 +44,7 @@ def construct(path: KeyPath, node: Any, mistakes: list[Mistake], kind: type | No
     """The object of a plain node, by its `_target_` or as `kind`; None where something goes to `mistakes`."""
     before = len(mistakes)
     made, partial = kind or _target(path, node, mistakes), _partial(path, node, mistakes)
-    if made is None:
+    if len(mistakes) > before:
         return None
     values = _arguments(path, made, node, mistakes, partial=partial)
     if len(mistakes) > before:

@@ -21,8 +21,8 @@ PRIOR_WEIGHT = 0.1
 class Backbone:
     """A timm network with six logits, not yet made: its input channels depend on window and context.
 
-    `pretrained=True` downloads timm's weights; `weights` names a local file of them instead (.safetensors, or .pth read with
-    `weights_only`). `prior_bias` lets the head start at the training fold's prevalence.
+    `pretrained=True` downloads timm's weights; `weights` names a local file of them instead (.safetensors, or .pth read
+    with `weights_only`). `prior_bias` lets the head start at the training fold's prevalence.
     """
 
     name: str

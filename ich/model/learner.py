@@ -56,8 +56,9 @@ class _Collected:
 class Learner(LightningModule):
     """A classifier in training.
 
-    `optimizer` takes parameter groups, `scheduler` an optimizer; both come as partials from the configuration. `settings` is the
-    run's own configuration in plain types, and travels in the checkpoint. `prior_bias` starts the head at the prevalence.
+    `optimizer` takes parameter groups, `scheduler` an optimizer; both come as partials from the configuration.
+    `settings` is the run's own configuration in plain types, and travels in the checkpoint. `prior_bias` starts the
+    head at the prevalence.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class Learner(LightningModule):
 
 
 def _parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Two groups: weights, and what no weight decay should shrink (norms, biases, windows: fewer than two dimensions)."""
+    """Weights, and what no weight decay should shrink (norms, biases, windows: fewer than two dimensions)."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     weights = [parameter for parameter in trained if parameter.ndim > 1]
     others = [parameter for parameter in trained if parameter.ndim <= 1]

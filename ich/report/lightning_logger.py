@@ -26,7 +26,7 @@ class RunLogger(Logger):
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: open_run has logged the whole configuration."""
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:  # noqa: ARG002
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Lightning adds the metric `epoch` to whatever it logs; its `step` counts optimizer steps and is dropped."""
         self._run.log_metrics(
             {name: value for name, value in metrics.items() if name != "epoch"}, int(metrics["epoch"])

@@ -24,7 +24,7 @@ class BadInput(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
-    """`probabilities`: file, image_id, the six labels; `rejected`: file, reason, detail. Every file is in one of the two."""
+    """Every file in one of two tables: `probabilities` (file, image_id, the six), `rejected` (file, reason, detail)."""
 
     probabilities: pd.DataFrame
     rejected: pd.DataFrame
@@ -40,7 +40,7 @@ class _Read:
 def predict_folder(
     predictor: Predictor, source: Path, *, batch_size: int, leave_out: Path | None = None
 ) -> Predictions:
-    """Try every file of a folder (or one file), in the order of their names; `leave_out` is a folder inside to pass over."""
+    """Try every file of a folder, or one file, in the order of their names; the folder `leave_out` is passed over."""
     root, files = _list_files(source, leave_out)
     read: list[tuple[str, str]] = []
     rows: list[Float64[np.ndarray, "n 6"]] = [np.zeros((0, len(FINDINGS)))]
@@ -62,7 +62,7 @@ def predict_folder(
 
 
 def write_predictions(predictions: Predictions, output: Path) -> None:
-    """probabilities.csv, rejected.csv and submission.csv; an image that several files hold stands once in the submission."""
+    """probabilities.csv, rejected.csv, submission.csv; the submission has an image once that several files hold."""
     output.mkdir(parents=True, exist_ok=True)
     table = predictions.probabilities
     table.to_csv(output / "probabilities.csv", index=False, float_format="%.17g")

@@ -18,8 +18,12 @@ from ich.config import compose
 from ich.data.module import HeadCT
 from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
+from ich.report import figures
 from ich.report.lightning_logger import RunLogger
 from ich.report.tracking import Run, open_run
+
+
+SHEET = Path("figures", "validation.png")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,7 @@ class RunRecorder(Callback):
         self.lowest = float("inf")
         self.best: dict[str, float] = {}
         self.best_epoch = 0
+        self.validated: tuple[HeadCT, Scored] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._record_data(trainer.datamodule)  # type: ignore[attr-defined]
@@ -78,11 +83,14 @@ class RunRecorder(Callback):
             self.lowest, self.best, self.best_epoch = score, dict(pl_module.scores), trainer.current_epoch
             data: HeadCT = trainer.datamodule  # type: ignore[attr-defined]
             write_predictions(self.folder / "predictions" / "val.csv", data, pl_module.validated)
+            self.validated = data, pl_module.validated
 
     def upload(self) -> None:
-        """Put checkpoints and predictions into the run."""
-        for file in sorted(self.folder.glob("predictions/*.csv")):
-            self.run.log_file(file, "predictions")
+        """Put checkpoints, predictions and the sheet of found and missed slices into the run."""
+        if self.validated:
+            draw_validation(self.folder / SHEET, *self.validated)
+        for file in sorted([*self.folder.glob("predictions/*"), *self.folder.glob("figures/*")]):
+            self.run.log_file(file, file.parent.name)
         for file in sorted(self.folder.glob("*.ckpt")):
             self.run.log_file(file, "checkpoints")
 
@@ -100,6 +108,21 @@ def write_predictions(path: Path, data: HeadCT, scored: Scored) -> None:
     probabilities = pd.DataFrame(metric.probabilities(scored.logits), columns=[f"p_{finding}" for finding in FINDINGS])
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.concat([table, labels, probabilities], axis=1).to_csv(path, index=False, float_format="%.17g")
+
+
+def draw_validation(path: Path, data: HeadCT, scored: Scored) -> None:
+    """A sheet of the surest finds, the worst misses and the worst false alarms, in the brain window."""
+    probabilities = metric.probabilities(scored.logits)
+    rows = figures.hardest_and_easiest(scored.labels, probabilities)
+    hu = {name: data.store.read(scored.rows[places]) for name, places in rows.items()}
+    sheet = {
+        name: [
+            figures.Picture(hu=one, caption=figures.caption(scored.labels[place], probabilities[place]))
+            for one, place in zip(hu[name], places, strict=True)
+        ]
+        for name, places in rows.items()
+    }
+    figures.save(figures.sheet_figure(sheet), path)
 
 
 def _name(cfg: DictConfig) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 from ich import metric
 from ich.data.module import HeadCT
 from ich.model.learner import Learner
-from ich.report.recorder import Record
+from ich.report.recorder import SHEET, Record
 from ich.report.tracking import ui_command
 
 SHOWN = ("weighted_log_loss", "auc/any", "average_precision/any", "precision", "recall", "f1", "accuracy")
@@ -23,7 +23,7 @@ def show_settings(learner: Learner) -> None:
 
 @rank_zero_only
 def show_results(record: Record, data: HeadCT) -> None:
-    """Each metric of the best epoch beside its floor: what the training fold's prevalence scores as everybody's answer."""
+    """Each metric of the best epoch beside its floor: that of the training fold's prevalence as everybody's answer."""
     assert record.recorder is not None
     scores, epoch = record.recorder.best, record.recorder.best_epoch
     labels = data.labels[data.val_rows]
@@ -38,4 +38,7 @@ def show_results(record: Record, data: HeadCT) -> None:
         f"\nbest validation, epoch {epoch}: {len(labels)} slices of {patients} patients held out", highlight=False
     )
     console.print(table)
+    sheet = record.recorder.run.local_file(SHEET.as_posix())
+    if sheet:
+        console.print(f"found and missed slices: {sheet}", highlight=False, soft_wrap=True)
     console.print(f"run {record.recorder.run.id}; open the runs with: {ui_command()}", highlight=False, soft_wrap=True)

@@ -98,6 +98,16 @@ def test_a_key_of_the_signature_may_stand_in_no_file() -> None:
     assert compose(job).optimizer.amsgrad is True
 
 
+def test_of_a_key_given_twice_the_last_counts_as_in_hydra() -> None:
+    (job,) = check("optimizer.lr=1e-3", "optimizer=adam", "optimizer.lr=1e-2", "optimizer=sgd")
+    assert compose(job).optimizer.lr == 1e-2
+    assert compose(job).optimizer._target_ == "torch.optim.SGD"
+
+
+def test_validation_without_a_checkpoint_is_refused() -> None:
+    assert "checkpoint: fit=false validates a checkpoint; give checkpoint=runs:/ID" in refusal("fit=false")
+
+
 def test_what_a_scheduler_itself_refuses_is_a_mistake() -> None:
     assert "scheduler.pct_start" in refusal("scheduler=onecycle", "scheduler.pct_start=2.0")
 
@@ -203,8 +213,10 @@ def test_every_key_of_a_wrong_type_is_refused(group: str, choice: str, path: tup
 
 MALICIOUS = [
     "torch.load", "os.system", "torch.optim.adam.torch.load", "albumentations.os.system", "pandas.read_pickle",
-    "pathlib.Path.unlink", "pathlib.Path", "subprocess.Popen", "builtins.eval", "ich.data.source.Path", "ich.data.store.shutil.rmtree",
-    "ich.config.launch.sys.exit", "torch.hub.load", "torch.nn.modules.module.warnings.warn", "ich.report.recorder.uuid.uuid4",
+    "pathlib.Path.unlink", "pathlib.Path", "subprocess.Popen", "builtins.eval", "ich.data.source.Path",
+    "ich.data.store.shutil.rmtree", "ich.config.launch.sys.exit", "torch.hub.load",
+    "torch.nn.modules.module.warnings.warn",
+    "ich.report.recorder.uuid.uuid4",
     "hydra.utils.instantiate", "timm.create_model", "ich", "torch.optim", "", "ich.data.store._write",
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ich.config.files import PROJECT
 from ich.report.tracking.sender import Sender, signals_held, within
-from ich.report.tracking.store import TrackingFailed, connect, experiment_id, failures_named
+from ich.report.tracking.store import TrackingFailed, connect, experiment_id, failures_named, local_path
 
 if TYPE_CHECKING:
     import mlflow
@@ -70,6 +70,12 @@ class Run:
         """A text as the file `name` of the run."""
         with failures_named():
             self._client.log_text(self.id, text, name)
+
+    def local_file(self, name: str) -> Path | None:
+        """Where a file of the run lies on this machine; None where a server keeps it."""
+        with failures_named():
+            folder = local_path(self._client.get_run(self.id).info.artifact_uri)
+        return folder / name if folder else None
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Tags, cut at MLflow's limit."""

@@ -74,7 +74,7 @@ def signals_held() -> Iterator[None]:
         return
     held: list[int] = []
 
-    def hold(number: int, frame: FrameType | None) -> None:
+    def hold(number: int, _: FrameType | None) -> None:
         held.append(number)
 
     before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
