@@ -14,6 +14,10 @@ import numpy as np
 
 _J2K_START = b"\xff\x4f\xff\x51"
 _SIZ = Struct(">HHIIIIIIIIHB")
+_SEGMENT = Struct(">HHHI")
+_SOT, _SOD, _COD, _COC = 0xFF90, 0xFF93, 0xFF52, 0xFF53
+MAX_PRECINCTS = 2**16
+"""Of 2048 x 2048 pixels at least 8 x 8 each; 256 x 256 are usual. At 2 x 2 the decoder takes 2.4 GB and 6 s."""
 _FRAME = Struct(">BHHB")
 _SOF3, _SOF55, _DHT, _SOS, _DRI, _COM = 0xC3, 0xF7, 0xC4, 0xDA, 0xDD, 0xFE
 _APPLICATIONS = range(0xE0, 0xF0)
@@ -74,7 +78,36 @@ def _measure_jpeg2000(stream: bytes, _: PixelFormat) -> Measured | None:
     if start < 0 or len(stream) < start + 4 + _SIZ.size:
         return None
     _, _, right, bottom, left, top, _, _, _, _, components, depth = _SIZ.unpack_from(stream, start + 4)
-    return Measured(bottom - top, right - left, components, (depth & 0x7F) + 1)
+    rows, columns = bottom - top, right - left
+    if any(_count_precincts(one, rows, columns) > MAX_PRECINCTS for one in _coding_styles(stream, start + 2)):
+        return None
+    return Measured(rows, columns, components, (depth & 0x7F) + 1)
+
+
+def _coding_styles(stream: bytes, position: int) -> Iterator[bytes]:
+    """The sizes of precincts in each coding style (A.6.1, A.6.2), of the main header and of tile-parts (A.4.2)."""
+    part_end = 0
+    while position + _SEGMENT.size <= len(stream) and stream[position] == 0xFF:
+        marker, length, _, part_length = _SEGMENT.unpack_from(stream, position)
+        begin, end = position + 4, position + 2 + length
+        if marker == _SOT:
+            part_end = position + part_length
+        if marker == _COD and stream[begin] & 1:
+            yield stream[begin + 10 : end]
+        if marker == _COC and stream[begin + 1] & 1:
+            yield stream[begin + 7 : end]
+        if marker == _SOD and part_end <= position:
+            return
+        position = part_end if marker == _SOD else end
+
+
+def _count_precincts(sizes: bytes, rows: int, columns: int) -> int:
+    """Over all resolutions, each half of the next; a byte holds the exponents of height and width."""
+    halved = range(len(sizes) - 1, -1, -1)
+    return sum(
+        -(-rows >> times + (size >> 4)) * -(-columns >> times + (size & 15))
+        for size, times in zip(sizes, halved, strict=True)
+    )
 
 
 def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:

@@ -40,7 +40,7 @@ def check_pixels(elements: Elements, form: PixelFormat) -> None:
 
 
 def read_stored(elements: Elements, form: PixelFormat) -> Integer[np.ndarray, "height width"]:
-    """Stored values, after `check_pixels`. Raises BadSlice: no_pixels, truncated, corrupt_pixels."""
+    """Stored values, after `check_pixels`. Raises BadSlice: no_pixels, unsupported_codec, truncated, corrupt_pixels."""
     assert elements.pixels is not None
     if elements.pixels.length is None:
         frame, bits = _decompress(elements, form)
@@ -84,6 +84,9 @@ def _decompress(elements: Elements, form: PixelFormat) -> tuple[bytes, int]:
     precision = _check_stream(elements, form, codec, stream)
     try:
         frame = codec.decode(stream, form)
+    except ImportError as error:
+        detail = f"{elements.transfer_syntax}: {codec.name} needs a package that is broken here ({error})"
+        raise elements.bad("unsupported_codec", f"{detail}; pip install --force-reinstall {codec.install}") from error
     except Exception as error:  # at a damaged stream codecs raise anything, and nothing else can go wrong here
         raise elements.bad("corrupt_pixels", f"the {codec.name} stream cannot be decoded: {error}") from error
     expected = form.pixels * next(size for size in (1, 2, 4) if precision <= size * 8)
@@ -100,7 +103,9 @@ def _check_stream(elements: Elements, form: PixelFormat, codec: Codec, stream: b
         raise elements.bad("corrupt_pixels", f"{detail}; export the file again")
     found = codec.measure(stream, form)
     if found is None:
-        detail = f"the transfer syntax {elements.transfer_syntax} says {codec.name}, but the stream is not"
+        detail = (
+            f"the transfer syntax {elements.transfer_syntax} says {codec.name}, but the stream is not, or not sound"
+        )
         raise elements.bad("corrupt_pixels", f"{detail}; export the file again")
     if found[:3] != (form.rows, form.columns, 1) or not 1 < found.precision <= form.bits_allocated:
         claim = f"{found.rows} x {found.columns} pixels of {found.components} components with {found.precision} bits"

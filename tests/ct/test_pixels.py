@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def siz(stream: bytes, rows: int, columns: int) -> bytes:
     ("pixels", "reason", "detail"),
     [
         (fragments(), "no_pixels", "the compressed pixels have no fragment; export the file again"),
-        (fragments(b"\0" * 64), "corrupt_pixels", "says JPEG 2000, but the stream is not; export the file again"),
+        (fragments(b"\0" * 64), "corrupt_pixels", "says JPEG 2000, but the stream is not, or not sound; export"),
         (fragments(siz(stream_of(JPEG2000Lossless), 60000, 60000)), "corrupt_pixels",
          "the JPEG 2000 stream claims 60000 x 60000 pixels of 1 components with 12 bits, the header 32 x 32 of 1"),
         (fragments(stream_of(JPEG2000Lossless)[:-10]), "truncated", "the JPEG 2000 stream has no end; copy or export"),
@@ -107,13 +108,44 @@ def test_native_pixels_in_a_compressed_syntax_and_the_other_way_round_are_refuse
     native = make_file()[-2060:]
     assert native[:4] == b"\xe0\x7f\x10\0"
     bad = refusal(make_file(syntax=JPEG2000, PixelData=native))
-    assert (
-        str(bad)
-        == "(bytes): corrupt_pixels: the pixels are not in fragments, as 1.2.840.10008.1.2.4.90 wants them; export the file again"
-    )
+    said = "the pixels are not in fragments, as 1.2.840.10008.1.2.4.90 wants them; export the file again"
+    assert str(bad) == f"(bytes): corrupt_pixels: {said}"
     bad = refusal(make_file(PixelData=fragments(stream_of(JPEG2000Lossless))))
     assert bad.detail.startswith(
         "the pixels are in fragments, as compressed ones are, but the transfer syntax is uncom"
+    )
+
+
+def with_precincts(stream: bytes, exponent: int) -> bytes:
+    """A JPEG 2000 stream that claims precincts of 2**exponent pixels a side (ISO 15444-1, A.6.1)."""
+    at = stream.index(b"\xff\x52")
+    end = at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+    levels = stream[at + 9]
+    style = bytes([stream[at + 4] | 1]) + stream[at + 5 : end] + bytes([exponent * 17] * (levels + 1))
+    return stream[:at] + b"\xff\x52" + struct.pack(">H", len(style) + 2) + style + stream[end:]
+
+
+def test_more_precincts_than_a_slice_needs_never_reach_the_decoder() -> None:
+    form = PixelFormat(rows=2048, columns=2048, bits_allocated=16, bits_stored=12, signed=False)
+    stream = siz(stream_of(JPEG2000Lossless), 2048, 2048)
+    measure = CODECS[JPEG2000].measure
+    assert measure(with_precincts(stream, 8), form) == measure(stream, form) == (2048, 2048, 1, 12)
+    assert measure(with_precincts(stream, 3), form) is None  # 65,536 of 8 x 8, and those of the smaller resolutions
+    data = stream.index(b"\xff\x93")
+    tile = with_precincts(b"\xff\x52" + stream.split(b"\xff\x52")[1][:12], 1)
+    assert measure(stream[:data] + tile + stream[data:], form) is None  # in the header of a tile-part
+
+
+def test_a_codec_that_cannot_be_imported_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(stream: bytes, form: PixelFormat) -> bytes:
+        raise ImportError("libopenjp2.so: cannot open shared object file")
+
+    monkeypatch.setitem(CODECS, JPEG2000, replace(CODECS[JPEG2000], decode=decode))
+    bad = refusal(make_file(syntax=JPEG2000, PixelData=fragments(stream_of(JPEG2000Lossless))))
+    assert bad.reason == "unsupported_codec"
+    assert bad.detail == (
+        f"{JPEG2000}: JPEG 2000 needs a package that is broken here (libopenjp2.so: cannot open shared object file); "
+        "pip install --force-reinstall pylibjpeg-openjpeg"
     )
 
 
