@@ -158,6 +158,8 @@ def find_head(hu: Int16[np.ndarray, "height width"], spacing_mm: Point) -> Head 
     Bodies are told apart with their holes filled: open sinuses and dark streaks of metal divide no head. What is
     measured is the convex hull of a body's solid parts: a holder that closes a ring with the head adds nothing.
     """
+    if min(np.multiply(hu.shape, spacing_mm)) < MIN_HEAD_MM:
+        return None  # and no grid
     every = (max(1, round(GRID_MM / spacing_mm[0])), max(1, round(GRID_MM / spacing_mm[1])))
     grid_mm = (every[0] * spacing_mm[0], every[1] * spacing_mm[1])
     dense = (hu[every[0] // 2 :: every[0], every[1] // 2 :: every[1]] > BODY_HU).astype(np.uint8)

@@ -238,6 +238,29 @@ def test_a_head_found_elsewhere_in_the_series_can_be_placed() -> None:
     assert warp == geometry.prepare(head(middle=(10.0, -6.0)), (0.5, 0.5)).warp
 
 
+@pytest.mark.parametrize("spacing", [(0.01, 0.01), (0.01, 20.0), (20.0, 0.01), (0.02, 0.02)])
+@pytest.mark.parametrize("shape", [(32, 32), (2048, 32), (32, 2048)])
+def test_a_slice_smaller_than_any_head_has_none(shape: tuple[int, int], spacing: tuple[float, float]) -> None:
+    prepared = HeadGeometry(size=16).prepare(np.full(shape, BRAIN, np.int16), spacing)
+    assert not prepared.warp.head_found
+    assert not prepared.warp.widened
+
+
+@given(
+    shape=st.tuples(st.integers(32, 300), st.integers(32, 300)),
+    spacing=st.tuples(st.floats(0.01, 20), st.floats(0.01, 20)),
+    seed=st.integers(0, 1000),
+)
+@settings(deadline=None, max_examples=60)
+def test_whatever_the_reader_lets_through_can_be_prepared(
+    shape: tuple[int, int], spacing: tuple[float, float], seed: int
+) -> None:
+    noise = np.random.default_rng(seed).normal(size=shape)
+    blobs = np.where(cv2.GaussianBlur(noise, (0, 0), 1 + seed % 20) > 0, BRAIN, AIR).astype(np.int16)
+    for geometry in (HeadGeometry(size=32), FullGeometry(size=32)):
+        assert geometry.prepare(blobs, spacing).hu.shape == (32, 32)
+
+
 # The one resampling.
 
 
