@@ -20,8 +20,9 @@ import albumentations
 class Augment:
     """Geometric transforms by albumentations, then a shift and white noise of our own.
 
-    albumentations' own brightness and noise clip float images to 0 .. 1 and refuse int16, so `transforms` holds geometry alone, with
-    `fill=-1024` where it pads. `shift_hu` is the standard deviation of one offset a slice, `noise_hu` that of every pixel.
+    albumentations' own brightness and noise clip float images to 0 .. 1 and refuse int16, so `transforms` holds
+    geometry alone, with `fill=-1024` where it pads. `shift_hu` is the standard deviation of one offset a slice,
+    `noise_hu` that of every pixel.
     """
 
     transforms: Sequence[albumentations.BasicTransform] = ()

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +17,16 @@ from ich.findings import FINDINGS
 from ich.progress import Report
 
 COLUMNS = (
-    "image_id", "series_id", "study_id", "patient_id", "file", "position_mm", "spacing_row_mm", "spacing_column_mm", "rows",
-    "columns", "bytes",
+    "image_id", "series_id", "study_id", "patient_id", "file", "position_mm", "spacing_row_mm", "spacing_column_mm",
+    "rows", "columns", "bytes", "fingerprint",
 )  # fmt: skip
+SAMPLE_BYTES = 4096
+"""In the middle of a file, where pixels of the head lie: one more page to read."""
+AHEAD = 1024
+"""Files that threads may be ahead of the table; a task each for 752,803 would be a gigabyte, and deaf to Ctrl-C."""
+
+
+Row = dict[str, object]
 
 
 class BadCohort(InputError):
@@ -28,11 +35,21 @@ class BadCohort(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """`table`: COLUMNS, a row a slice; `file` is relative to `root`. `rejected`: file, reason, detail of every other file."""
+    """`table`: COLUMNS, a row a slice, `file` relative to `root`; `rejected`: file, reason, detail of every other file.
+
+    `recipe` names what made the slices where somebody knows it: two phantoms may differ in nothing but their blood.
+    """
 
     root: Path
     table: pd.DataFrame
     rejected: pd.DataFrame
+    recipe: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Of what is known of each slice, the same wherever it lies."""
+        rows = self.table[list(COLUMNS)].to_csv(index=False, float_format="%.9g")
+        return hashlib.sha256(f"{self.recipe}\n{rows}".encode()).hexdigest()[:32]
 
 
 def kaggle_folder(root: Path) -> Path:
@@ -44,9 +61,8 @@ def kaggle_folder(root: Path) -> Path:
     for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir())):
         if (folder / "stage_2_train").is_dir() and (folder / "stage_2_train.csv").is_file():
             return folder
-    raise BadCohort(
-        f"{root}: neither it nor a folder in it holds stage_2_train/ and stage_2_train.csv, as Kaggle's does"
-    )
+    missing = "neither it nor a folder in it holds stage_2_train/ and stage_2_train.csv"
+    raise BadCohort(f"{root}: {missing}, as Kaggle's does")
 
 
 def read_cohort(root: Path, *, spacing_required: bool = True, report: Report | None = None) -> Cohort:
@@ -62,19 +78,20 @@ def read_table(
 ) -> tuple[Cohort, pd.DataFrame]:
     """A cohort and its labels from a CSV: `file` (relative to it), `patient_id`, the six labels."""
     try:
-        rows = pd.read_csv(path, dtype={"file": str, "patient_id": str})
+        # A patient may be called NA, which pandas takes for nothing.
+        rows = pd.read_csv(path, dtype={"file": str, "patient_id": str}, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise BadCohort(f"{path}: no table can be read: {error}") from error
     missing = [name for name in ("file", "patient_id", *FINDINGS) if name not in rows]
     if missing:
         raise BadCohort(f"{path}: it lacks {', '.join(missing)}; its columns are {', '.join(rows.columns)}")
-    if rows[["file", "patient_id"]].isna().any(axis=None) or rows["file"].duplicated().any():
+    rows["file"] = [_relative(path.parent / file, path.parent) if file else "" for file in rows["file"]]
+    if (rows[["file", "patient_id"]] == "").any(axis=None) or rows["file"].duplicated().any():
         raise BadCohort(f"{path}: every row names a file of its own and a patient_id")
     if not rows[list(FINDINGS)].isin([0, 1]).all(axis=None):
         raise BadLabels(f"{path}: a label is 0 or 1")
-    cohort = _read_files(
-        path.parent, [path.parent / file for file in rows["file"]], spacing_required=spacing_required, report=report
-    )
+    files = [path.parent / file for file in rows["file"]]
+    cohort = _read_files(path.parent, files, spacing_required=spacing_required, report=report)
     by_file = rows.set_index("file").loc[cohort.table["file"]]
     cohort.table["patient_id"] = by_file["patient_id"].to_numpy()
     labels = by_file[list(FINDINGS)].astype(np.uint8).set_index(pd.Index(cohort.table["image_id"], name="image_id"))
@@ -82,57 +99,66 @@ def read_table(
     return cohort, labels
 
 
-def cohort_digest(table: pd.DataFrame) -> str:
-    """A digest of what the table says of each slice; the same wherever it lies."""
-    return hashlib.sha256(table[list(COLUMNS)].to_csv(index=False, float_format="%.9g").encode()).hexdigest()[:32]
-
-
 def _read_files(root: Path, files: list[Path], *, spacing_required: bool, report: Report | None) -> Cohort:
     rows, rejected = [], []
-    for done, (file, read) in enumerate(_read_headers(files, spacing_required), start=1):
-        name = Path(os.path.relpath(file, root)).as_posix()
+    for done, (file, read) in enumerate(_read_rows(files, spacing_required), start=1):
+        name = _relative(file, root)
         if isinstance(read, BadSlice):
             rejected.append({"file": name, "reason": read.reason, "detail": read.detail})
         else:
-            rows.append(_row(read, name, file.stat().st_size))
+            rows.append(read | {"file": name})
         if report and (done % 100 == 0 or done == len(files)):
             report(done, len(files))
     refused = pd.DataFrame(rejected, columns=["file", "reason", "detail"])
     if not rows:
-        common = refused["reason"].mode().tolist()[:1]
-        raise BadCohort(
-            f"{root}: none of its {len(files)} files is a CT slice" + (f" (mostly: {common[0]})" if common else "")
-        )
+        mostly = "".join(f" (mostly: {reason})" for reason in refused["reason"].mode()[:1])
+        raise BadCohort(f"{root}: none of its {len(files)} files is a CT slice{mostly}")
     return Cohort(root=root, table=_in_order(root, pd.DataFrame(rows)), rejected=refused)
 
 
-def _read_headers(files: Iterable[Path], spacing_required: bool) -> Iterator[tuple[Path, Header | BadSlice]]:
-    def read(file: Path) -> tuple[Path, Header | BadSlice]:
+def _relative(file: Path, root: Path) -> str:
+    name = Path(os.path.relpath(file, root)).as_posix()
+    if not name.isprintable():
+        raise BadCohort(f"{root}: {name!a} is no name for a table; rename the file")
+    return name
+
+
+def _read_rows(files: Sequence[Path], spacing_required: bool) -> Iterator[tuple[Path, Row | BadSlice]]:
+    def read(file: Path) -> tuple[Path, Row | BadSlice]:
         try:
-            return file, read_header(file, spacing_required=spacing_required)
+            return file, _row(read_header(file, spacing_required=spacing_required)) | _sample(file)
         except BadSlice as bad:
             return file, bad
+        except OSError as error:
+            return file, BadSlice(file, "not_dicom", f"the file cannot be read: {error.strerror}")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(read, files)
+        for start in range(0, len(files), AHEAD):
+            yield from pool.map(read, files[start : start + AHEAD])
 
 
-def _row(header: Header, file: str, size: int) -> dict[str, object]:
+def _sample(file: Path) -> Row:
+    """What tells a file from another one with the same header."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, (size - SAMPLE_BYTES) // 2))
+        return {"bytes": size, "fingerprint": hashlib.sha256(opened.read(SAMPLE_BYTES)).hexdigest()[:16]}
+
+
+def _row(header: Header) -> Row:
     spacing = header.spacing_mm or (np.nan, np.nan)
     ids = {name: value for name, value in asdict(header).items() if name.endswith("_id")}
     return ids | {
-        "file": file,
         "position_mm": _position(header),
         "spacing_row_mm": spacing[0],
         "spacing_column_mm": spacing[1],
         "rows": header.rows,
         "columns": header.columns,
-        "bytes": size,
     }
 
 
 def _position(header: Header) -> float:
-    """Millimetres along the slice normal, feet to head; with a tilted gantry z alone would do as well, but not across series."""
+    """Millimetres along the slice normal, feet to head."""
     if header.position_mm is None:
         return float("nan")
     if header.orientation is None:
@@ -146,8 +172,7 @@ def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:
     double = table["image_id"][table["image_id"].duplicated()]
     if len(double):
         files = table.loc[table["image_id"] == double.iloc[0], "file"].tolist()[:2]
-        raise BadCohort(
-            f"{root}: {' and '.join(files)} are both image {double.iloc[0]} ({len(double)} such files); keep one of each"
-        )
+        detail = f"{' and '.join(files)} are both image {double.iloc[0]} ({len(double)} such files)"
+        raise BadCohort(f"{root}: {detail}; keep one of each")
     order = ["patient_id", "study_id", "series_id", "position_mm", "image_id"]
     return table[list(COLUMNS)].sort_values(order, kind="stable").reset_index(drop=True)

@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ich.ct.geometry import FullGeometry, HeadGeometry
 from ich.data import split
 from ich.data.augment import Augment
-from ich.data.cohort import cohort_digest
 from ich.data.source import Source
 from ich.data.store import Store, prepare_store
 from ich.errors import InputError
@@ -69,7 +68,7 @@ class HeadCT(LightningDataModule):
             cohort, labels = self.source.load(spacing_required=self.geometry.spacing_required, report=report)
         with bar("Preparing slices") as report:
             self.store: Store = prepare_store(cohort, self.geometry, cache=self.source.cache, report=report)
-        self.cohort_digest = cohort_digest(cohort.table)
+        self.cohort_digest = cohort.digest
         self.index: pd.DataFrame = self.store.index.reset_index(drop=True)
         self.labels = labels.loc[self.index["image_id"], list(FINDINGS)].to_numpy(np.uint8)
         self.folds = self._assign_folds()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -70,7 +70,9 @@ class Phantom(Source):
     seed: Annotated[int, Ge(0)] = 0
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
-        return _load_kaggle(self.write(), spacing_required=spacing_required, report=report)
+        root = self.write()
+        cohort, labels = _load_kaggle(root, spacing_required=spacing_required, report=report)
+        return replace(cohort, recipe=root.name), labels
 
     def write(self) -> Path:
         """The folder of the cohort, written where it is not there yet."""
@@ -112,12 +114,9 @@ def _load_kaggle(root: Path, *, spacing_required: bool, report: Report) -> tuple
     cohort = read_cohort(folder / "stage_2_train", spacing_required=spacing_required, report=report)
     labelled = cohort.table["image_id"].isin(labels.index)
     if not labelled.any():
-        raise BadCohort(
-            f"{folder}: none of the {len(labelled)} images has a label in stage_2_train.csv; do they belong together?"
-        )
-    return Cohort(
-        root=cohort.root, table=cohort.table[labelled].reset_index(drop=True), rejected=cohort.rejected
-    ), labels
+        detail = f"none of the {len(labelled)} images has a label in stage_2_train.csv"
+        raise BadCohort(f"{folder}: {detail}; do they belong together?")
+    return replace(cohort, table=cohort.table[labelled].reset_index(drop=True)), labels
 
 
 def _digest(content: object) -> str:

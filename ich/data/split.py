@@ -20,9 +20,9 @@ class BadFolds(InputError):
 def assign_folds(images: pd.DataFrame, *, folds: int, test_share: float, seed: int) -> pd.DataFrame:
     """image_id, patient_id and fold (0 .. folds - 1, or TEST) of each image.
 
-    `images` has image_id, study_id, patient_id and the six labels. Patients are dealt out by their counts of positive studies of each
-    label, and slices (iterative stratification, after Sechidis et al., 2011): the rarest label's patients first, each to the
-    part that lacks most of what the patient has.
+    `images` has image_id, study_id, patient_id and the six labels. Patients are dealt out by their counts of positive
+    studies of each label, and of slices (iterative stratification, after Sechidis et al., 2011): the rarest label's
+    patients first, each to the part that lacks most of what the patient has.
     """
     studies = images.groupby(["patient_id", "study_id"])[list(FINDINGS)].max()
     counts = studies.groupby("patient_id").sum()
@@ -60,7 +60,8 @@ def _deal(
 def read_folds(path: Path, images: pd.DataFrame) -> pd.DataFrame:
     """A folds.csv (`image_id,patient_id,fold`) for these images; its other images are passed over."""
     try:
-        table = pd.read_csv(path, dtype={"image_id": str, "patient_id": str})
+        # A patient may be called NA, which pandas takes for nothing.
+        table = pd.read_csv(path, dtype={"image_id": str, "patient_id": str}, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise BadFolds(f"{path}: no folds can be read: {error}") from error
     if missing := {"image_id", "patient_id", "fold"} - set(table.columns):
@@ -95,6 +96,5 @@ def _refuse_shared_patients(table: pd.DataFrame, where: str) -> None:
     if len(shared):
         rows = table[table["patient_id"] == shared.index[0]].drop_duplicates("fold")
         named = " and ".join(f"{row.image_id} in fold {row.fold}" for row in rows.head(2).itertuples())
-        raise BadFolds(
-            f"{where}: patient {shared.index[0]} is in two folds ({named}; {len(shared)} such patients); a patient belongs in one"
-        )
+        detail = f"patient {shared.index[0]} is in two folds ({named}; {len(shared)} such patients)"
+        raise BadFolds(f"{where}: {detail}; a patient belongs in one")

@@ -17,7 +17,7 @@ from jaxtyping import Int16, Int64
 
 from ich.ct.dicom import BadSlice, read_slice
 from ich.ct.geometry import FullGeometry, HeadGeometry, Prepared
-from ich.data.cohort import Cohort, cohort_digest
+from ich.data.cohort import Cohort
 from ich.errors import InputError
 from ich.progress import Report
 
@@ -50,7 +50,7 @@ def prepare_store(
 
     It is written beside its place and renamed whole, under a lock: killed anywhere, nothing looks complete.
     """
-    facts = {"format": FORMAT, "geometry": _describe(geometry), "cohort": cohort_digest(cohort.table)}
+    facts = {"format": FORMAT, "geometry": _describe(geometry), "cohort": cohort.digest}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache / "store" / digest
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,14 @@
 """A folder of files to one table in anatomical order."""
 
 import csv
+import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from ich.data.cohort import BadCohort, cohort_digest, kaggle_folder, read_cohort, read_table
+from ich.data.cohort import BadCohort, kaggle_folder, read_cohort, read_table
+from ich.data.labels import BadLabels
 from ich.findings import FINDINGS
 from tests.data.dicom_files import write_slice
 
@@ -73,7 +75,7 @@ def test_kaggles_folder_or_the_one_above_it(tmp_path: Path) -> None:
 
 
 def test_another_folder_a_missing_one_and_a_zip_are_refused_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(BadCohort, match="holds stage_2_train/ and stage_2_train.csv, as Kaggle's does"):
+    with pytest.raises(BadCohort, match=r"holds stage_2_train/ and stage_2_train\.csv, as Kaggle's does"):
         kaggle_folder(tmp_path)
     with pytest.raises(BadCohort, match="there is no such folder"):
         kaggle_folder(tmp_path / "none")
@@ -101,18 +103,62 @@ def test_a_table_that_lacks_a_column_or_contradicts_itself_is_refused(tmp_path: 
     (tmp_path / "short.csv").write_text("file,any\na.dcm,0\n")
     with pytest.raises(BadCohort, match="it lacks patient_id, epidural"):
         read_table(tmp_path / "short.csv")
-    with pytest.raises(Exception, match="any is not the largest of its kinds"):
+    with pytest.raises(BadLabels, match="any is not the largest of its kinds"):
         read_table(table_csv(tmp_path, [["a.dcm", "p", 0, 0, 0, 0, 1, 0]]))
-    with pytest.raises(Exception, match="a label is 0 or 1"):
+    with pytest.raises(BadLabels, match="a label is 0 or 1"):
         read_table(table_csv(tmp_path, [["a.dcm", "p", 0, 0, 0, 0, 2, 1]]))
+
+
+def test_a_table_may_name_its_files_in_any_way_and_a_patient_na(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_slice(tmp_path / "in" / f"{name}.dcm", image=f"ID_{name}")
+    files = [str(tmp_path / "in" / "a.dcm"), "./in/b.dcm", "in/../in/c.dcm"]
+    rows = [[file, patient, *[0] * 6] for file, patient in zip(files, ("NA", "null", "007"), strict=True)]
+    cohort, labels = read_table(table_csv(tmp_path, rows))
+    assert cohort.table["file"].tolist() == ["in/a.dcm", "in/b.dcm", "in/c.dcm"]
+    assert cohort.table["patient_id"].tolist() == ["NA", "null", "007"]
+    assert len(labels) == 3
+    for wrong in (["in/a.dcm", ""], ["", "p"], ["./in/b.dcm", "p"]):
+        with pytest.raises(BadCohort, match="every row names a file of its own and a patient_id"):
+            read_table(table_csv(tmp_path, [["in/b.dcm", "p", *[0] * 6], [*wrong, *[0] * 6]]))
+
+
+def test_a_file_of_a_table_that_is_not_there_is_rejected_by_name(tmp_path: Path) -> None:
+    write_slice(tmp_path / "a.dcm", image="ID_a")
+    cohort, labels = read_table(table_csv(tmp_path, [["a.dcm", "p", *[0] * 6], ["gone.dcm", "p", *[0] * 6]]))
+    assert labels.index.tolist() == ["ID_a"]
+    assert cohort.rejected.to_numpy().tolist() == [
+        ["gone.dcm", "not_dicom", "the file cannot be read: No such file or directory"]
+    ]
+
+
+def test_a_name_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
+    write_slice(tmp_path / "a.dcm", image="ID_a")
+    try:
+        (tmp_path / "a.dcm").rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.dcm"))
+    except OSError:
+        pytest.skip("this file system holds no such name")
+    with pytest.raises(BadCohort, match=r"'\\udcff\.dcm' is no name for a table; rename the file"):
+        read_cohort(tmp_path)
+
+
+def test_more_files_than_threads_may_be_ahead_of_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ich.data.cohort.AHEAD", 3)
+    for number in range(10):
+        write_slice(tmp_path / f"{number}.dcm", image=f"ID_{number}", z=number)
+    seen: list[tuple[int, int]] = []
+    table = read_cohort(tmp_path, report=lambda done, total: seen.append((done, total))).table
+    assert table["file"].tolist() == [f"{number}.dcm" for number in range(10)]
+    assert seen == [(10, 10)]
 
 
 def test_the_digest_knows_content_and_no_path(tmp_path: Path) -> None:
     digests = []
-    for folder, patient in (("one", "ID_p"), ("two", "ID_p"), ("three", "ID_q")):
-        write_slice(tmp_path / folder / "a.dcm", image="ID_a", patient=patient)
-        digests.append(cohort_digest(read_cohort(tmp_path / folder).table))
-    assert digests[0] == digests[1] != digests[2]
+    for folder, patient, hu in (("one", "ID_p", 40), ("two", "ID_p", 40), ("three", "ID_q", 40), ("four", "ID_p", 41)):
+        write_slice(tmp_path / folder / "a.dcm", image="ID_a", patient=patient, hu=hu)
+        digests.append(read_cohort(tmp_path / folder).digest)
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3  # another patient, and pixels that no header tells
 
 
 def test_real_series_stand_in_the_order_of_the_independent_table(mini: Path, rsna2019: Path) -> None:

@@ -1,6 +1,7 @@
 """Where slices and labels come from."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,9 +49,12 @@ def test_the_phantom_is_written_once_and_read_like_any_cohort(tmp_path: Path) ->
     assert {file: file.stat().st_mtime_ns for file in source.write().rglob("*.dcm")} == before
 
 
-def test_another_recipe_is_another_phantom(tmp_path: Path) -> None:
-    roots = {Phantom(cache=tmp_path, patients=2, slices=4, seed=seed).write() for seed in (0, 1)}
-    assert len(roots) == 2
+def test_another_recipe_is_another_phantom_with_another_digest(tmp_path: Path) -> None:
+    """A store goes by the digest: with equal ones, one phantom's slices would be served with the other's labels."""
+    recipes: list[dict[str, Any]] = [{}, {"seed": 1}, {"noise": 0.5}, {"difficulty": "easy"}]
+    sources = [Phantom(cache=tmp_path, patients=2, slices=4, **recipe) for recipe in recipes]
+    cohorts = [source.load(spacing_required=True, report=silent)[0] for source in sources]
+    assert len({cohort.root for cohort in cohorts}) == len({cohort.digest for cohort in cohorts}) == 4
 
 
 def test_the_default_phantom_has_at_most_400_slices() -> None:

@@ -103,6 +103,12 @@ def test_a_folds_csv_that_hides_a_patient_under_two_names_is_refused_by_the_coho
         check_folds(read_folds(path, COHORT), fold=0)
 
 
+def test_patients_called_na_are_patients(tmp_path: Path) -> None:
+    path = folds_csv(tmp_path / "f.csv", [("a", "NA", 0), ("b", "NA", 1), ("c", "null", 1)])
+    with pytest.raises(BadFolds, match="patient NA is in two folds"):
+        read_folds(path, COHORT)
+
+
 def test_an_empty_part_is_refused() -> None:
     one = COHORT.assign(fold=0)
     with pytest.raises(BadFolds, match="no slice is left to train on"):

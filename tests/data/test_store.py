@@ -129,6 +129,6 @@ def test_a_place_that_cannot_be_written_is_named(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pandas.DataFrame.to_parquet", full)
-    with pytest.raises(BadStore, match="No space left on device; data.cache names another place"):
+    with pytest.raises(BadStore, match=r"No space left on device; data\.cache names another place"):
         prepare_store(cohort, SMALL, cache=tmp_path / "cache")
     assert not [folder for folder in (tmp_path / "cache" / "store").iterdir() if folder.is_dir()]
