@@ -459,6 +459,32 @@ def test_real_skulls_stand_in_the_middle(real: list[Slice]) -> None:
     assert 0 < worst < 35
 
 
+def overlaps(edges: np.ndarray, count: int) -> np.ndarray:
+    """The share of each output pixel, between its edges, that lies on each of `count` source pixels."""
+    pixel = np.arange(count)
+    lower, upper = np.maximum(edges[:-1, None], pixel - 0.5), np.minimum(edges[1:, None], pixel + 0.5)
+    return np.maximum(upper - lower, 0) / np.diff(edges)[:, None]
+
+
+def test_prepared_real_slices_are_exact_area_means_to_half_a_unit(real: list[Slice]) -> None:
+    """256 mm over 256 pixels: each covers 1 mm by 1 mm, whatever the spacing. Only rounding to whole HU is lost."""
+    worst, worst_unrounded, inside = 0.0, 0.0, []
+    for one in real[::4]:
+        assert one.header.spacing_mm is not None
+        prepared = HeadGeometry().prepare(one.hu, one.header.spacing_mm)
+        assert not prepared.warp.widened
+        (centre,) = prepared.warp.points_to_source(np.array([[127.5, 127.5]]))
+        edges = [middle + (np.arange(257) - 128) / mm for middle, mm in zip(centre, one.header.spacing_mm, strict=True)]
+        rows, columns = (overlaps(one_edges, 512) for one_edges in edges)
+        exact = rows @ (one.hu.astype(np.float64) - AIR) @ columns.T + AIR
+        worst = max(worst, np.abs(prepared.hu - exact).max())
+        worst_unrounded = max(worst_unrounded, np.abs(prepared.warp.to_square(one.hu, outside=AIR) - exact).max())
+        inside.append((prepared.hu > -300).mean())
+    assert np.median(inside) > 0.2  # heads, and no squares of air
+    assert worst < 0.501
+    assert worst_unrounded < 1e-3
+
+
 def test_neighbouring_centres_do_not_jump(real: list[Slice]) -> None:
     """A gantry leans by 27 degrees at most, and heads slope: a centre moves by millimetres in 5 mm."""
     series = defaultdict(list)
