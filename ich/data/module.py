@@ -69,6 +69,7 @@ class HeadCT(LightningDataModule):
         with bar("Preparing slices") as report:
             self.store: Store = prepare_store(cohort, self.geometry, cache=self.source.cache, report=report)
         self.cohort_digest = cohort.digest
+        self.left_out = pd.concat([cohort.rejected, self.store.rejected], ignore_index=True)
         self.index: pd.DataFrame = self.store.index.reset_index(drop=True)
         self.labels = labels.loc[self.index["image_id"], list(FINDINGS)].to_numpy(np.uint8)
         self.folds = self._assign_folds()
@@ -89,6 +90,20 @@ class HeadCT(LightningDataModule):
             )
         split.check_folds(folds, fold=self.source.fold)
         return folds
+
+    @property
+    def notes(self) -> list[str]:
+        """What whoever reads the results should know of the slices, a sentence each."""
+        notes = []
+        if len(self.left_out):
+            reasons = ", ".join(f"{reason} {count}" for reason, count in self.left_out["reason"].value_counts().items())
+            notes.append(f"{len(self.left_out)} files are left out: {reasons}")
+        if widened := int(self.index["warp_widened"].sum()):
+            notes.append(
+                f"{widened} of {len(self.index)} slices have a head larger than the field and a coarser scale; "
+                "raise geometry.field_mm"
+            )
+        return notes
 
     @property
     def prevalence(self) -> Float64[np.ndarray, " 6"]:
@@ -190,9 +205,8 @@ class ValBatches(Sampler[Draw]):
                 f"{len(rows)} validation slices are too few for {processes} processes; use fewer devices"
             )
         share = -(-len(rows) // processes)
-        self.count = -(-share // max(1, batch_size // processes))
+        self.count = min(-(-share // max(1, batch_size // processes)), len(rows) // processes)
         self.rows = np.array_split(rows, processes)[rank]
-        self.count = min(self.count, len(rows) // processes)
 
     def __len__(self) -> int:
         return self.count

@@ -116,7 +116,11 @@ def _load_kaggle(root: Path, *, spacing_required: bool, report: Report) -> tuple
     if not labelled.any():
         detail = f"none of the {len(labelled)} images has a label in stage_2_train.csv"
         raise BadCohort(f"{folder}: {detail}; do they belong together?")
-    return replace(cohort, table=cohort.table[labelled].reset_index(drop=True)), labels
+    left_out = cohort.table.loc[~labelled, ["file"]].assign(
+        reason="no_label", detail="stage_2_train.csv says nothing of this image"
+    )
+    rejected = pd.concat([cohort.rejected, left_out], ignore_index=True)
+    return replace(cohort, table=cohort.table[labelled].reset_index(drop=True), rejected=rejected), labels
 
 
 def _digest(content: object) -> str:

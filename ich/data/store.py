@@ -30,11 +30,23 @@ class BadStore(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """`index`: a row a slice, cohort columns and warp; `hu`: int16 [N, S, S] on disk, in the same order."""
+    """`index`: a row a slice, cohort columns and warp; `hu`: int16 [N, S, S] on disk, in the same order.
 
-    digest: str
+    `rejected`: file, reason, detail of each slice whose pixels could not be read.
+    """
+
+    folder: Path
     index: pd.DataFrame
+    rejected: pd.DataFrame
     hu: np.memmap[Any, np.dtype[np.int16]]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Opened anew in a worker process; pickled as it is, it would be read whole and sent through a pipe."""
+        return open_store, (self.folder,)
+
+    @property
+    def digest(self) -> str:
+        return self.folder.name
 
     def read(self, rows: Int64[np.ndarray, " batch"]) -> Int16[np.ndarray, "batch size size"]:
         """Copies of these rows; mode="raise" would buffer, so the bounds are checked here."""
@@ -51,12 +63,11 @@ def prepare_store(
     It is written beside its place and renamed whole, under a lock: killed anywhere, nothing looks complete.
     """
     facts = {"format": FORMAT, "geometry": _describe(geometry), "cohort": cohort.digest}
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache / "store" / digest
+    folder = cache / "store" / _digest(facts)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            unfinished = folder.with_name(f"{digest}.unfinished")
+            unfinished = folder.with_name(f"{folder.name}.unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
             try:
@@ -65,7 +76,11 @@ def prepare_store(
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise BadStore(f"{folder}: cannot be written: {error}; data.cache names another place") from error
             unfinished.rename(folder)
-    return _open(folder, facts)
+    return open_store(folder)
+
+
+def _digest(facts: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _describe(geometry: HeadGeometry | FullGeometry) -> dict[str, object]:
@@ -81,6 +96,7 @@ def _write(
         for row, prepared in enumerate(_prepare_all(cohort, geometry)):
             name = cohort.table["file"].iloc[row]
             if isinstance(prepared, BadSlice):
+                _refuse_vanished(prepared)
                 rejected.append({"file": name, "reason": prepared.reason, "detail": prepared.detail})
             else:
                 prepared.hu.astype("<i2").tofile(file)
@@ -95,6 +111,12 @@ def _write(
     pd.DataFrame(rejected, columns=["file", "reason", "detail"]).to_csv(folder / "rejected.csv", index=False)
     described = facts | {"slices": len(index), "size": geometry.size}
     (folder / "store.json").write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+
+
+def _refuse_vanished(bad: BadSlice) -> None:
+    """Its header was read a moment ago: what is no DICOM now is no damaged slice, and would be left out for ever."""
+    if bad.reason in ("empty", "not_dicom"):
+        raise BadStore(f"{bad.path}: it vanished or changed while slices were prepared ({bad.detail}); start again")
 
 
 def _prepare_all(cohort: Cohort, geometry: HeadGeometry | FullGeometry) -> Iterator[Prepared | BadSlice]:
@@ -113,15 +135,17 @@ def _prepare_all(cohort: Cohort, geometry: HeadGeometry | FullGeometry) -> Itera
             yield from pool.map(prepare, files[start : start + ahead])
 
 
-def _open(folder: Path, facts: dict[str, object]) -> Store:
+def open_store(folder: Path) -> Store:
+    """A store that is there. Its name is the digest of what it says of itself."""
     try:
         found = json.loads((folder / "store.json").read_text())
         index = pd.read_parquet(folder / "index.parquet")
+        rejected = pd.read_csv(folder / "rejected.csv", keep_default_na=False)
         size = (folder / "hu.bin").stat().st_size
-    except (OSError, ValueError) as error:
+        shape = (found.pop("slices"), found["size"], found.pop("size"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadStore(f"{folder}: damaged: {error}; delete the folder, and it is written again") from error
-    shape = (len(index), found.get("size", 0), found.get("size", 0))
-    if {name: found.get(name) for name in facts} != facts or size != 2 * int(np.prod(shape)):
+    if _digest(found) != folder.name or shape[0] != len(index) or size != 2 * int(np.prod(shape)):
         raise BadStore(f"{folder}: damaged, or another cohort's; delete the folder, and it is written again")
     hu = np.memmap(folder / "hu.bin", dtype="<i2", mode="r", shape=shape)
-    return Store(digest=folder.name, index=index, hu=hu)
+    return Store(folder=folder, index=index, rejected=rejected, hu=hu)

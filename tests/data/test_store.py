@@ -1,6 +1,7 @@
 """Prepared slices: written once, whole or not at all, the same bytes each time."""
 
 import multiprocessing
+import pickle
 import shutil
 from pathlib import Path
 
@@ -76,8 +77,7 @@ def test_a_slice_whose_pixels_fail_is_left_out_and_named(cohort: Cohort, tmp_pat
     store = prepare_store(cohort, SMALL, cache=tmp_path / "cache")
     assert store.index["image_id"].tolist() == ["ID_0", "ID_1", "ID_3", "ID_4"]
     assert store.read(np.arange(4))[:, 16, 16].tolist() == [30, 31, 33, 34]
-    rejected = (tmp_path / "cache" / "store" / store.digest / "rejected.csv").read_text()
-    assert "2.dcm,truncated," in rejected
+    assert store.rejected[["file", "reason"]].to_numpy().tolist() == [["2.dcm", "truncated"]]
 
 
 class Interrupted(HeadGeometry):
@@ -87,6 +87,24 @@ class Interrupted(HeadGeometry):
         if hu.max() == 32:
             raise KeyboardInterrupt
         return super().prepare(hu, spacing_mm)
+
+
+def test_a_file_that_vanishes_meanwhile_is_no_damaged_slice(cohort: Cohort, tmp_path: Path) -> None:
+    """It would be left out of this store for ever."""
+    (tmp_path / "in" / "2.dcm").unlink()
+    with pytest.raises(BadStore, match=r"2\.dcm: it vanished or changed .* No such file or directory\); start again"):
+        prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+    write_slice(tmp_path / "in" / "2.dcm", image="ID_2", z=2, hu=32)
+    assert len(prepare_store(cohort, SMALL, cache=tmp_path / "cache").index) == 5
+
+
+def test_a_store_goes_to_another_process_by_name(cohort: Cohort, tmp_path: Path) -> None:
+    store = prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+    sent = pickle.dumps(store)
+    assert len(sent) < 1000  # its slices take 10,240 bytes
+    again = pickle.loads(sent)
+    assert again.digest == store.digest
+    assert np.array_equal(again.read(np.arange(5)), store.read(np.arange(5)))
 
 
 def test_killed_halfway_nothing_looks_complete_and_the_next_try_is_whole(cohort: Cohort, tmp_path: Path) -> None:
