@@ -127,13 +127,16 @@ def with_precincts(stream: bytes, exponent: int) -> bytes:
 
 def test_more_precincts_than_a_slice_needs_never_reach_the_decoder() -> None:
     form = PixelFormat(rows=2048, columns=2048, bits_allocated=16, bits_stored=12, signed=False)
-    stream = siz(stream_of(JPEG2000Lossless), 2048, 2048)
+    stream = siz(stream_of(JPEG2000Lossless).rstrip(b"\0"), 2048, 2048)
     measure = CODECS[JPEG2000].measure
     assert measure(with_precincts(stream, 8), form) == measure(stream, form) == (2048, 2048, 1, 12)
     assert measure(with_precincts(stream, 3), form) is None  # 65,536 of 8 x 8, and those of the smaller resolutions
     data = stream.index(b"\xff\x93")
-    tile = with_precincts(b"\xff\x52" + stream.split(b"\xff\x52")[1][:12], 1)
-    assert measure(stream[:data] + tile + stream[data:], form) is None  # in the header of a tile-part
+    style = with_precincts(b"\xff\x52" + stream.split(b"\xff\x52")[1][:12], 1)
+    assert measure(stream[:data] + style + stream[data:], form) is None  # in the header of a tile-part
+    second = struct.pack(">HHHIBB", 0xFF90, 10, 0, 14 + len(style), 1, 2) + style + b"\xff\x93\xff\xd9"
+    assert stream.endswith(b"\xff\xd9")
+    assert measure(stream[:-2] + second, form) is None  # of the next one, too
 
 
 def test_a_codec_that_cannot_be_imported_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A folder of files to one table in anatomical order."""
 
 import csv
+import math
 import os
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def test_slices_stand_from_feet_to_head_and_ties_by_image(tmp_path: Path) -> Non
 def test_a_tilted_gantry_is_measured_along_the_normal(tmp_path: Path) -> None:
     write_slice(tmp_path / "a.dcm", image="ID_a", z=100, tilt=0.3)
     assert read_cohort(tmp_path).table["position_mm"].iloc[0] == pytest.approx(100 * 0.955336, abs=1e-3)  # z cos 0.3
+
+
+def test_a_slice_seen_from_above_stands_where_it_is(tmp_path: Path) -> None:
+    for z in (10, 20):
+        write_slice(tmp_path / f"{z}.dcm", image=f"ID_{z}", z=z, tilt=math.pi)  # columns run to the front, not the back
+    table = read_cohort(tmp_path).table
+    assert table["position_mm"].tolist() == pytest.approx([10, 20])
+    assert table["image_id"].tolist() == ["ID_10", "ID_20"]
 
 
 def test_series_are_not_mixed(tmp_path: Path) -> None:
@@ -159,6 +168,11 @@ def test_the_digest_knows_content_and_no_path(tmp_path: Path) -> None:
         digests.append(read_cohort(tmp_path / folder).digest)
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3  # another patient, and pixels that no header tells
+    file = tmp_path / "one" / "a.dcm"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert read_cohort(tmp_path / "one").digest not in digests
 
 
 def test_real_series_stand_in_the_order_of_the_independent_table(mini: Path, rsna2019: Path) -> None:

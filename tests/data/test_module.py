@@ -122,6 +122,10 @@ def test_folds_of_ones_own_that_share_a_patient_are_refused_at_the_start(kaggle:
     good.assign(fold=[0, 0, *[1] * 19]).to_csv(tmp_path / "bad.csv", index=False)
     with pytest.raises(BadFolds, match="patient ID_p0 is in two folds"):
         opened(kaggle, folds_csv=tmp_path / "bad.csv")
+    names = {"patient_id": good["image_id"]}  # each image a patient of its own, says the file; the cohort knows better
+    good.assign(fold=[0, 0, *[1] * 19], **names).to_csv(tmp_path / "worse.csv", index=False)
+    with pytest.raises(BadFolds, match="patient ID_p0 is in two folds"):
+        opened(kaggle, folds_csv=tmp_path / "worse.csv")
 
 
 def test_a_batch_larger_than_the_training_part_is_refused(kaggle: Path) -> None:

@@ -1,5 +1,6 @@
 """Where slices and labels come from."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def test_another_recipe_is_another_phantom_with_another_digest(tmp_path: Path) -
     sources = [Phantom(cache=tmp_path, patients=2, slices=4, **recipe) for recipe in recipes]
     cohorts = [source.load(spacing_required=True, report=silent)[0] for source in sources]
     assert len({cohort.root for cohort in cohorts}) == len({cohort.digest for cohort in cohorts}) == 4
+    assert cohorts[0].recipe in str(cohorts[0].root)
+    assert replace(cohorts[0], recipe=cohorts[1].recipe).digest != cohorts[0].digest
 
 
 def test_the_default_phantom_has_at_most_400_slices() -> None:
