@@ -103,11 +103,12 @@ class _Bar(RichProgressBar):
 
 
 def _quiet() -> None:
-    """Lightning's hints about other products, and a deprecation inside it that nobody here can mend."""
+    """What Lightning says that nobody here can use: other products, a deprecation of its own, means of means."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated")
     warnings.filterwarnings("ignore", message=".*does not have many workers")
+    warnings.filterwarnings("ignore", message=".*sync_dist=True")  # scores are over all processes' rows already
 
 
 def _checkpoints(folder: Path) -> ModelCheckpoint:

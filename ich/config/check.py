@@ -169,10 +169,12 @@ def _try_learning(
     def make_scheduler(**arguments: Any) -> Any:
         assert scheduler is not None
         length = {name: DUMMY_STEPS for name in known if name in TOTAL_STEPS and name not in arguments}
-        return scheduler.func(make_optimizer(**optimizer.keywords), **length, **arguments)
+        # Where the optimizer is refused, one that no scheduler objects to stands in for it.
+        stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+        return scheduler.func(make_optimizer(**optimizer.keywords) if made else stand_in, **length, **arguments)
 
     made = signature.call(("optimizer",), make_optimizer, optimizer.keywords, mistakes)
-    if made is not None and scheduler is not None:
+    if scheduler is not None:
         known = inspect.signature(scheduler.func).parameters
         signature.call(("scheduler",), make_scheduler, scheduler.keywords, mistakes)
 

@@ -112,6 +112,12 @@ def test_what_a_scheduler_itself_refuses_is_a_mistake() -> None:
     assert "scheduler.pct_start" in refusal("scheduler=onecycle", "scheduler.pct_start=2.0")
 
 
+def test_optimizer_and_scheduler_are_both_refused_at_once() -> None:
+    said = refusal("optimizer.lr=-1", "scheduler=onecycle", "scheduler.pct_start=2")
+    assert "optimizer.lr: Invalid learning rate" in said
+    assert "scheduler.pct_start" in said
+
+
 def test_a_scheduler_that_the_optimizer_cannot_follow_is_refused(conf: Path) -> None:
     (conf / "optimizer" / "adagrad.yaml").write_text(
         "# Adagrad\n_target_: torch.optim.Adagrad\n_partial_: true\nlr: 0.1\n"
