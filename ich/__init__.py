@@ -2,16 +2,18 @@
 
 An import points only to an earlier line of this map:
 
-    errors       the one base of everything refused
-    findings     the six findings, their order and their weights
-    metric       the challenge's metric and its company, exact
-    config       compose, check, build an experiment from YAML
-    ct           physics of CT: dicom, geometry, windowing
-    data         files to batches: phantom, labels, cohort, split, store, augment, source, module
-    model        batches to logits: backbone, context, loss, classifier, learner
-    trainer      a learner on its devices
-    predictor    a checkpoint as a function of DICOM
-    report       what people read: tracking, figures
+    torchvision_hook  a CPU build of torch beside the usual torchvision
+    errors            the one base of everything refused
+    findings          the six findings, their order and their weights
+    progress          progress bars
+    metric            the challenge's metric and its company, exact
+    config            compose, check, build an experiment from YAML
+    ct                physics of CT: dicom, geometry, windowing
+    data              files to batches: phantom, labels, cohort, split, store, augment, source, module
+    model             batches to logits: backbone, context, loss, classifier, learner
+    trainer           a learner on its devices
+    predictor         a checkpoint as a function of DICOM
+    report            what people read: tracking, figures
 """
 
 from ich import torchvision_hook
