@@ -301,8 +301,9 @@ def test_where_it_grows_it_is_linear_between_pixel_centres(
 @settings(deadline=None)
 def test_what_lies_in_a_slice_is_neither_lost_nor_gained(image: np.ndarray, step: tuple[float, float]) -> None:
     warp = warp_of(image.shape, 64, (-20.0, -30.0), step)
-    mass = (warp.to_square(image, outside=AIR).astype(np.float64) - AIR).sum() * step[0] * step[1]
-    assert mass == pytest.approx((image.astype(np.float64) - AIR).sum(), rel=1e-5)
+    density = image - AIR  # no offset, so that float32 rounds in proportion
+    mass = warp.to_square(density, outside=0).astype(np.float64).sum() * step[0] * step[1]
+    assert mass == pytest.approx(density.astype(np.float64).sum(), rel=1e-5)
 
 
 def test_beyond_the_slice_is_air() -> None:
