@@ -85,8 +85,8 @@ def plan_cohort(*, patients: int, slices: int, difficulty: Difficulty, seed: int
     kinds = _deal_kinds(random, patients, difficulty)
     layouts = _deal_layouts(random, patients)
     counts = _deal_slices(random, patients, slices)
-    images = iter(_draw_ids(random, sum(counts), 9))
-    people, studies, series = (_draw_ids(random, patients, digits) for digits in (8, 10, 10))
+    images = iter(draw_ids(random, sum(counts), 9))
+    people, studies, series = (draw_ids(random, patients, digits) for digits in (8, 10, 10))
     return [
         StudyPlan(
             number=number,
@@ -137,6 +137,6 @@ def _deal_slices(random: np.random.Generator, patients: int, slices: int) -> lis
     return [int(count) for count in np.diff(edges, prepend=0)]
 
 
-def _draw_ids(random: np.random.Generator, count: int, digits: int) -> list[str]:
+def draw_ids(random: np.random.Generator, count: int, digits: int) -> list[str]:
     """Ids as in the challenge, all different."""
     return [f"ID_{number:0{digits}x}" for number in random.choice(16**digits, count, replace=False)]

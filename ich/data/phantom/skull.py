@@ -75,8 +75,8 @@ def cut_skull(skull: Skull, plane: Plane) -> Shell:
     reach = np.where(over, np.float32(VERTEX_MM - WIDEST_MM), skull.below_mm)
     height = np.abs(plane.z - WIDEST_MM) / reach
     radius = (skull.radius**POWER + height**POWER) ** (1 / POWER)
-    # Without these two bounds the centre of the head would be as near to the surface as its rim.
-    upward = np.minimum(height / radius, 1) ** (POWER - 1) / reach
+    upward = (height / radius) ** (POWER - 1) / reach
+    # Without the bound the centre of the head would be as near to the surface as its rim.
     steepness = np.hypot(skull.steepness * (skull.radius / radius) ** (POWER - 1), upward).clip(0.6 / HALF_LENGTH_MM)
     upright = upward / steepness
     outer = (1 - radius) / steepness
