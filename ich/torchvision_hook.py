@@ -1,9 +1,9 @@
 """A CPU build of torch beside the usual torchvision, made to agree.
 
 torchvision's compiled operators do not load into another build of torch; `import torchvision` then fails with
-`operator torchvision::nms does not exist`, and with it timm, torchmetrics, Lightning and mlflow. None of them needs these
-operators here, so the schemas alone are declared when torchvision is first imported. Where the operators load, nothing is
-done.
+`operator torchvision::nms does not exist`, and with it timm, torchmetrics, Lightning and mlflow. None of them needs
+these operators here, so the schemas alone are declared when torchvision is first imported. Where the operators load,
+nothing is done.
 """
 
 import importlib.abc

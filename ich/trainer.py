@@ -1,6 +1,7 @@
 """A learner on its devices: processes, precision, progress, checkpoints."""
 
 import logging
+import signal
 import subprocess
 import warnings
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from annotated_types import Ge, Gt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from ich.errors import InputError
 from ich.model.learner import MONITOR
@@ -56,7 +58,7 @@ class TrainerSettings:
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if self.on_gpu else "32-true"
-        return Trainer(
+        trainer = Trainer(
             accelerator=self.accelerator,
             devices=self.num_processes if self.strategy == "ddp" else self.devices,
             strategy=self.strategy,
@@ -67,12 +69,16 @@ class TrainerSettings:
             gradient_clip_val=self.gradient_clip_val,
             default_root_dir=folder,
             logger=logger or False,
-            callbacks=[_checkpoints(folder), _Bar(), *callbacks],
+            callbacks=[_checkpoints(folder), _Bar(), _EndOthers(), *callbacks],
             num_sanity_val_steps=0,  # its scores would be half a validation
             log_every_n_steps=1,
             use_distributed_sampler=False,  # it pads; ich.data.module shares rows out unpadded
             enable_model_summary=False,
         )
+        # Signals are the door's (ich.config.stop): Lightning's own handler broadcasts from wherever the program is, and
+        # inside a collective the processes then wait for each other for ever.
+        trainer._signal_connector.register_signal_handlers = _leave_signals  # type: ignore[method-assign]
+        return trainer
 
 
 class JobFailed(InputError):
@@ -90,6 +96,19 @@ def run_as_own_process(command: Sequence[str]) -> None:
         raise
     if code:
         raise JobFailed(f"exit code {code} of: {' '.join(command)}")
+
+
+def _leave_signals() -> None:
+    """In the place of Lightning's registering."""
+
+
+class _EndOthers(Callback):
+    """A failed or stopped process ends those that it has started: they would wait for it."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        launcher = trainer.strategy.launcher
+        if isinstance(launcher, _SubprocessScriptLauncher):
+            launcher.kill(signal.SIGTERM)
 
 
 class _Bar(RichProgressBar):

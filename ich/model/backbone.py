@@ -11,10 +11,15 @@ from annotated_types import Ge, Lt
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ich.errors import InputError
 from ich.findings import FINDINGS
 
 PRIOR_WEIGHT = 0.1
 """Times the head's first weights where it starts at the prevalence, so that the first loss is near the floor."""
+
+
+class UnknownHead(InputError):
+    """A network whose last layer is of another kind than is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,12 @@ class Backbone:
 
 def start_at(network: nn.Module, prevalence: Float[Tensor, " 6"]) -> None:
     """Let an untrained head answer the prevalence: its bias becomes the log odds, its weights a tenth."""
-    head = network.get_classifier()
+    head = network.get_classifier()  # type: ignore[operator]  # a method of every timm network
+    if not isinstance(head, nn.Linear) or head.bias is None:
+        raise UnknownHead(
+            f"the head of {type(network).__name__} is a {type(head).__name__} and no linear layer with a bias, so it "
+            "cannot start at the prevalence; give model.prior_bias=false"
+        )
     with torch.no_grad():
         head.weight.mul_(PRIOR_WEIGHT)
         head.bias.copy_(torch.logit(prevalence))

@@ -1,6 +1,6 @@
 """Pictures: slices in windows, and what a network said of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def windows_figure(pictures: Sequence[Picture]) -> Figure:
     return figure
 
 
-def sheet_figure(rows: dict[str, Sequence[Picture]]) -> Figure:
+def sheet_figure(rows: Mapping[str, Sequence[Picture]]) -> Figure:
     """Rows of slices in the brain window, each row under its name."""
     width = max(len(pictures) for pictures in rows.values())
     figure = Figure(figsize=(INCH * width + 0.3, (INCH + 0.35) * len(rows)), layout="compressed")

@@ -22,7 +22,6 @@ from ich.report import figures
 from ich.report.lightning_logger import RunLogger
 from ich.report.tracking import Run, open_run
 
-
 SHEET = Path("figures", "validation.png")
 
 
@@ -99,6 +98,11 @@ class RunRecorder(Callback):
         folds = self.folder / "folds.csv"
         data.folds[["image_id", "patient_id", "fold"]].to_csv(folds, index=False)
         self.run.log_file(folds)
+        if len(data.left_out):
+            data.left_out.to_csv(self.folder / "left_out.csv", index=False)
+            self.run.log_file(self.folder / "left_out.csv")
+        for note in data.notes:
+            print(note, flush=True)
 
 
 def write_predictions(path: Path, data: HeadCT, scored: Scored) -> None:

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from ich.model.backbone import Backbone, start_at
+from ich.model.backbone import Backbone, UnknownHead, start_at
 
 
 @pytest.mark.parametrize("name", ["resnet50", "mobilenetv2_100", "efficientnet_b2", "test_byobnet"])
@@ -54,3 +54,12 @@ def test_a_head_started_at_the_prevalence_answers_it() -> None:
     start_at(network, prevalence)
     network.get_classifier().weight.data.zero_()
     assert torch.allclose(torch.sigmoid(network.eval()(torch.rand(1, 3, 64, 64)))[0], prevalence, atol=1e-6)
+
+
+def test_a_head_of_another_kind_cannot_start_there_and_says_so() -> None:
+    network = Backbone(name="test_byobnet").create(3)
+    network.head.fc = torch.nn.Sequential(torch.nn.Linear(4, 6))
+    with pytest.raises(
+        UnknownHead, match=r"a Sequential and no linear layer with a bias.*give model\.prior_bias=false"
+    ):
+        start_at(network, torch.full((6,), 0.1))
