@@ -17,46 +17,35 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 
 from ich.config.files import PROJECT
-from ich.ct.dicom import read_slice
 from ich.ct.geometry import HeadGeometry
-from ich.data.labels import read_labels
-from ich.data.source import Phantom
+from ich.data.phantom import Study, draw_study, render
 from ich.findings import KINDS
 from ich.report import figures
 
 PICTURES = PROJECT / "docs" / "pictures"
+STUDY: dict[str, Any] = {"seed": 4, "slices": 32, "difficulty": "base", "noise": 1.0}
 SWEEP = ("-m", "experiment=demo", "optimizer.lr=1e-4,3e-4,1e-3", "trainer.max_epochs=3")
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 def draw_phantom(path: Path) -> None:
-    """A slice without hemorrhage, and one of each kind: of those that have this kind alone, the one with most blood."""
-    root = Phantom(cache=PROJECT / "cache", patients=40, slices=32, difficulty="base", seed=4).write()
-    labels = read_labels(next(root.rglob("stage_2_train.csv")))
-    files = {file.stem: file for file in root.rglob("*.dcm")}
-
-    def prepare(image_id: str) -> np.ndarray:
-        one = read_slice(files[image_id])
-        return HeadGeometry(size=256).prepare(one.hu, one.header.spacing_mm).hu
-
-    single = labels[labels[list(KINDS)].sum(axis=1) == 1]
-    without = prepare(labels.index[labels["any"] == 0][len(labels) // 3])
-    pictures = [figures.Picture(hu=without, caption="no hemorrhage")]
-    for kind in KINDS:
-        slices = [prepare(image_id) for image_id in single.index[single[kind] == 1]]
-        pictures.append(figures.Picture(hu=max(slices, key=_blood), caption=kind))
+    """A slice without hemorrhage, and of a study with each kind alone the slice with most blood."""
+    pictures = [_picture(draw_study(**STUDY, number=0, kinds=()), "no hemorrhage", place=20)]
+    for number, kind in enumerate(KINDS, start=1):
+        study = draw_study(**STUDY, number=number, kinds=(kind,))
+        blood = [render(study, place).blood.sum() for place in range(STUDY["slices"])]
+        pictures.append(_picture(study, kind, place=int(np.argmax(blood))))
     figures.save(figures.windows_figure(pictures), path)
 
 
-def _blood(hu: np.ndarray) -> int:
-    """Pixels as dense as fresh blood, without the thin edges of bone."""
-    smooth = cv2.medianBlur(hu, 5)
-    return int(((smooth > 50) & (smooth < 90)).sum())
+def _picture(study: Study, caption: str, *, place: int) -> figures.Picture:
+    spacing_mm = (study.scanner.spacing_mm, study.scanner.spacing_mm)
+    return figures.Picture(hu=HeadGeometry(size=256).prepare(render(study, place).hu, spacing_mm).hu, caption=caption)
 
 
 def photograph_runs(folder: Path) -> None:

@@ -117,7 +117,8 @@ def write_predictions(path: Path, data: HeadCT, scored: Scored) -> None:
 def draw_validation(path: Path, data: HeadCT, scored: Scored) -> None:
     """A sheet of the surest finds, the worst misses and the worst false alarms, in the brain window."""
     probabilities = metric.probabilities(scored.logits)
-    rows = figures.hardest_and_easiest(scored.labels, probabilities)
+    patients = data.index["patient_id"].to_numpy()[scored.rows]
+    rows = figures.hardest_and_easiest(scored.labels, probabilities, patients)
     hu = {name: data.store.read(scored.rows[places]) for name, places in rows.items()}
     sheet = {
         name: [
