@@ -1,11 +1,12 @@
 """The pictures of the README, made anew: python -m docs.pictures
 
 The phantom's slices in three windows, the validation sheet of a demo run, and MLflow's pages after a sweep (these by
-headless Chromium, where it is installed). Phantom only: no picture shows a patient.
+headless Chromium and its driver, which must be installed). Phantom only: no picture shows a patient.
 """
 
 import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand before torchvision)
 
+import json
 import os
 import shutil
 import socket
@@ -20,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from ich.config.files import PROJECT
 from ich.ct.geometry import HeadGeometry
@@ -29,8 +33,17 @@ from ich.report import figures
 
 PICTURES = PROJECT / "docs" / "pictures"
 STUDY: dict[str, Any] = {"seed": 4, "slices": 32, "difficulty": "base", "noise": 1.0}
-SWEEP = ("-m", "experiment=demo", "optimizer.lr=1e-4,3e-4,1e-3", "trainer.max_epochs=3")
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+SWEEP = ("-m", "experiment=demo", "data.patients=24", "optimizer.lr=1e-3,3e-3,6e-3", "trainer.max_epochs=8")
+COLUMNS = ("val/weighted_log_loss", "val/precision", "val/recall", "val/auc/any")
+SEEN: dict[str, Any] = {
+    "mlflow.workflowType_v1": "machine_learning",
+    "mlflow.assistant.panelOpen_v1": False,
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+    'MLflowLocalStorage-1.1-ExperimentPage-["1"]-ReactComponentState': {
+        "selectedColumns": ["params.`optimizer.lr`", *(f"metrics.`{name}`" for name in COLUMNS)]
+    },
+}
+"""What MLflow's pages keep in a browser."""
 
 
 def draw_phantom(path: Path) -> None:
@@ -49,23 +62,12 @@ def _picture(study: Study, caption: str, *, place: int) -> figures.Picture:
 
 
 def photograph_runs(folder: Path) -> None:
-    """MLflow's list of runs after a sweep, and one run's metrics, in a copy of the project."""
-    chromium = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
-    if chromium is None:
-        print("no Chromium here: the pictures of MLflow stay as they are", file=sys.stderr)
-        return
+    """MLflow's list of runs after a sweep, and their curves, in a copy of the project."""
     with tempfile.TemporaryDirectory() as elsewhere:
         copy = Path(shutil.copytree(PROJECT, Path(elsewhere, "ich"), ignore=shutil.ignore_patterns(*LEFT_OUT)))
         subprocess.run([sys.executable, "train.py", *SWEEP], cwd=copy, check=True)
-        from mlflow import MlflowClient
-
-        client = MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
-        experiment = client.get_experiment_by_name("ich")
-        run = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")[0]
-        with _ui(copy) as address:
-            page = f"{address}/#/experiments/{experiment.experiment_id}"
-            _photograph(chromium, f"{page}/runs", folder / "runs.png")
-            _photograph(chromium, f"{page}/runs/{run.info.run_id}/model-metrics", folder / "metrics.png")
+        with _ui(copy) as address, _browser() as browser:
+            _photograph(browser, address, folder)
 
 
 LEFT_OUT = (".git", ".venv", "cache", "mlruns", "mlflow.db*", "outputs", "multirun", "out", "__pycache__")
@@ -93,9 +95,38 @@ def _ui(project: Path) -> Iterator[str]:
         server.wait()
 
 
-def _photograph(chromium: str, address: str, path: Path) -> None:
-    flags = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1500,820", "--virtual-time-budget=25000")
-    subprocess.run([chromium, *flags, f"--screenshot={path}", address], check=True, timeout=180, capture_output=True)
+@contextmanager
+def _browser() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for flag in ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1500,860"):
+        options.add_argument(flag)
+    driver = shutil.which("chromedriver")
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver) if driver else None)
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+def _photograph(browser: webdriver.Chrome, address: str, folder: Path) -> None:
+    """The pages as somebody sees them who has chosen "Model training" and these columns, and opened the sweep."""
+    browser.get(address)
+    for name, value in SEEN.items():
+        browser.execute_script("localStorage[arguments[0]] = arguments[1]", name, json.dumps(value))
+    browser.get(f"{address}/#/experiments/1/runs")
+    browser.refresh()
+    wait = WebDriverWait(browser, 60)
+    row = "//a[contains(., 'sweep')]/ancestor::*[contains(@class, 'ag-row')]"
+    wait.until(lambda page: page.find_element(By.XPATH, f"{row}//button")).click()
+    time.sleep(5)
+    browser.save_screenshot(str(folder / "runs.png"))
+    browser.find_element(By.XPATH, "//label[.//input[@value='CHART']]").click()
+    search = wait.until(lambda page: page.find_element(By.CSS_SELECTOR, "[placeholder='Search metric charts']"))
+    search.send_keys("val/(weighted_log_loss|skill|precision|recall|f1|auc)$")
+    style = "document.head.append(Object.assign(document.createElement('style'), {textContent: arguments[0]}))"
+    browser.execute_script(style, ".modebar { display: none }")
+    time.sleep(15)
+    browser.save_screenshot(str(folder / "metrics.png"))
 
 
 if __name__ == "__main__":
