@@ -6,6 +6,7 @@ cohort    a folder of DICOM files as one table, a row a slice, in anatomical ord
 split     folds by patient
 store     prepared slices in one memory-mapped file
 augment   what training slices go through
+batches   which rows, in which order, read ahead
 source    where slices and labels come from, and how they are fed
 module    batches for Lightning
 """

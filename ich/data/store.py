@@ -48,11 +48,18 @@ class Store:
     def digest(self) -> str:
         return self.folder.name
 
-    def read(self, rows: Int64[np.ndarray, " batch"]) -> Int16[np.ndarray, "batch size size"]:
-        """Copies of these rows; mode="raise" would buffer, so the bounds are checked here."""
+    @property
+    def size(self) -> int:
+        """Pixels a side."""
+        return int(self.hu.shape[-1])
+
+    def read(
+        self, rows: Int64[np.ndarray, " batch"], *, out: Int16[np.ndarray, "batch size size"] | None = None
+    ) -> Int16[np.ndarray, "batch size size"]:
+        """Copies of these rows, into `out` where it is given; mode="raise" would buffer, so bounds are checked here."""
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self.hu)):
             raise IndexError(f"rows {rows.min()} .. {rows.max()} of a store of {len(self.hu)}")
-        return np.take(self.hu, rows, axis=0, mode="clip")
+        return np.take(self.hu, rows, axis=0, out=out, mode="clip")
 
 
 def prepare_store(
