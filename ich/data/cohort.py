@@ -3,15 +3,15 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ich.ct.dicom import BadSlice, Header, read_header
+from ich.ct.dicom import BadSlice, Header, Slice, read_header, read_slice
 from ich.data.labels import BadLabels, check_any
+from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.progress import Report
@@ -48,8 +48,19 @@ class Cohort:
     @property
     def digest(self) -> str:
         """Of what is known of each slice, the same wherever it lies."""
-        rows = self.table[list(COLUMNS)].to_csv(index=False, float_format="%.9g")
-        return hashlib.sha256(f"{self.recipe}\n{rows}".encode()).hexdigest()[:32]
+        content = hashlib.sha256(self.recipe.encode())
+        for name in COLUMNS:
+            column = self.table[name].to_numpy()
+            if column.dtype.kind == "f":
+                known = (np.round(column, 6) + 0.0).astype("<f8").tobytes()  # + 0.0: there are two zeros
+            else:
+                known = "\n".join(map(str, column)).encode()
+            content.update(f"\n{name} {len(known)}\n".encode() + known)
+        return content.hexdigest()[:32]
+
+    def read_slice(self, name: str, *, spacing_required: bool) -> Slice:
+        """One of its files. Raises BadSlice."""
+        return read_slice(self.root / name, spacing_required=spacing_required)
 
 
 def kaggle_folder(root: Path) -> Path:
@@ -132,9 +143,7 @@ def _read_rows(files: Sequence[Path], spacing_required: bool) -> Iterator[tuple[
         except OSError as error:
             return file, BadSlice(file, "not_dicom", f"the file cannot be read: {error.strerror}")
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(files), AHEAD):
-            yield from pool.map(read, files[start : start + AHEAD])
+    return in_order(read, files, ahead=AHEAD)
 
 
 def _sample(file: Path) -> Row:
