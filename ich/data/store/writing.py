@@ -37,6 +37,9 @@ SHARD_BYTES = 2**31
 AHEAD = 64
 """Slices that threads may be ahead of the file."""
 
+ROW_GROUP = 2**16
+"""Rows of the index that are decoded at a time: the whole of it at once takes twice the memory."""
+
 
 def prepare_store(
     cohort: Cohort,
@@ -176,4 +179,4 @@ class Unfinished:
         with whole(self.folder / REJECTED) as file:
             rejected.to_csv(file, index=False)
         with whole(self.folder / INDEX_FILE) as file:
-            pq.write_table(index, file)
+            pq.write_table(index, file, row_group_size=ROW_GROUP)
