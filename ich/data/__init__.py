@@ -2,6 +2,7 @@
 
 phantom   a synthetic cohort, written as DICOM in the challenge's layout
 labels    the challenge's CSV and a table with a row an image
+files     a folder, or a .zip read in place
 cohort    a folder of DICOM files as one table, a row a slice, in anatomical order
 split     folds by patient
 threads   files read ahead, in order

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ich.data.cohort import BadCohort, kaggle_folder, read_cohort, read_table
+from ich.data.cohort import BadCohort, kaggle_files, kaggle_folder, read_cohort, read_table
 from ich.data.labels import BadLabels
 from ich.findings import FINDINGS
 from tests.data.dicom_files import write_slice
@@ -83,13 +83,13 @@ def test_kaggles_folder_or_the_one_above_it(tmp_path: Path) -> None:
     assert kaggle_folder(tmp_path) == kaggle_folder(folder) == folder
 
 
-def test_another_folder_a_missing_one_and_a_zip_are_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_another_folder_and_a_missing_one_are_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(BadCohort, match=r"holds stage_2_train/ and stage_2_train\.csv, as Kaggle's does"):
         kaggle_folder(tmp_path)
     with pytest.raises(BadCohort, match="there is no such folder"):
         kaggle_folder(tmp_path / "none")
-    with pytest.raises(BadCohort, match=r"unpack it first: python -m zipfile -e data\.zip FOLDER"):
-        kaggle_folder(tmp_path / "data.zip")
+    with pytest.raises(BadCohort, match=r"data\.zip: there is no such file; data\.root is Kaggle's folder"):
+        kaggle_files(tmp_path / "data.zip")
 
 
 def table_csv(folder: Path, rows: list[list[object]]) -> Path:

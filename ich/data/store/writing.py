@@ -150,7 +150,7 @@ class Unfinished:
 
     def _entry(self, name: str) -> Entry | BadSlice:
         try:
-            one = self.cohort.read_slice(name, spacing_required=self.geometry.spacing_required)
+            one = self.cohort.files.read_slice(name, spacing_required=self.geometry.spacing_required)
         except BadSlice as bad:
             # Its header was read a moment ago: what is no DICOM now is no damaged slice, left out for ever.
             if bad.reason in ("empty", "not_dicom"):
