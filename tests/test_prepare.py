@@ -1,5 +1,6 @@
-"""python -m ich.prepare as a user runs it: shards, kills, checksums."""
+"""python -m ich.prepare as a user runs it: shards, kills, checksums, faults."""
 
+import json
 import os
 import random
 import signal
@@ -145,6 +146,33 @@ def test_verify_names_the_damaged_slices(project: Project, kaggle: Path, whole: 
     said = run(project, kaggle, tmp_path, "verify=true", code=1)
     assert f"1 of {SLICES} slices are damaged: ID_031 (ID_031.dcm)" in said
     assert "Traceback" not in said
+
+
+def test_the_report_counts_faults_on_the_screen_and_names_them_in_files(project: Project, tmp_path: Path) -> None:
+    root, output = tmp_path / "in", tmp_path / "out"
+    for number, hu in enumerate((40, 9000, 41)):
+        write_slice(root / "stage_2_train" / f"ID_{number}.dcm", image=f"ID_{number}", z=number, hu=hu)
+    index = pd.Index([f"ID_{number}" for number in (0, 1, 2, 7)], name="image_id")
+    write_labels(root / "stage_2_train.csv", pd.DataFrame(0, index=index, columns=list(FINDINGS)))
+    said = run(project, root, tmp_path, "report=true", f"output={output}", "data.policies.metal=leave_out")
+    rows = [line.replace("│", " ").split() for line in said.splitlines() if line.startswith("│")]
+    assert ["metal", "1", "leave_out", "ID_1"] in rows
+    assert ["no_image", "1", "keep", "ID_7"] in rows
+    assert ["wrapped", "0", "mend"] in rows
+    counts = json.loads((output / "faults.json").read_text())
+    assert counts["metal"] == {"count": 1, "policy": "leave_out"}
+    assert sum(fault["count"] for fault in counts.values()) == 2
+    faults = pd.read_csv(output / "faults.csv", keep_default_na=False)
+    assert faults.to_numpy().tolist() == [
+        ["metal", "ID_1", "ID_p", "ID_1.dcm", "9000 HU"],
+        ["no_image", "ID_7", "", "", "the table names it, and no file does"],
+    ]
+
+
+def test_a_policy_that_there_is_not_is_refused(project: Project, kaggle: Path, tmp_path: Path) -> None:
+    said = run(project, kaggle, tmp_path, "data.policies.metal=mend", "data.policies.medal=keep", code=2)
+    assert "'mend' is not one of keep, leave_out, fail" in said
+    assert "did you mean metal?" in said
 
 
 def test_a_folder_that_is_no_kaggle_folder_is_one_message(project: Project, tmp_path: Path) -> None:

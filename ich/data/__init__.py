@@ -7,6 +7,7 @@ cohort    a folder of DICOM files as one table, a row a slice, in anatomical ord
 split     folds by patient
 threads   files read ahead, in order
 store     prepared slices in memory-mapped shards
+faults    what is wrong with slices and labels, and what is done about it
 augment   what training slices go through
 source    where slices and labels come from, and how they are fed
 module    batches for Lightning

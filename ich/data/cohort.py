@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int64
 
 from ich.ct.dicom import BadSlice, Header
 from ich.data.files import Files, Folder, open_archive
@@ -193,3 +194,19 @@ def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:
         raise BadCohort(f"{root}: {detail}; keep one of each")
     order = ["patient_id", "study_id", "series_id", "position_mm", "image_id"]
     return table[list(COLUMNS)].sort_values(order, kind="stable").reset_index(drop=True)
+
+
+def neighbour_rows(table: pd.DataFrame, slices: int) -> Int64[np.ndarray, "n slices"]:
+    """For each row the rows of an odd number of slices of its series, itself in the middle; ends are repeated.
+
+    `table` has patient_id, study_id and series_id, in a cohort's order.
+    """
+    if slices < 1 or slices % 2 == 0:
+        raise ValueError(f"slices={slices}: a slice has as many neighbours below as above; give an odd number")
+    ids = table[["patient_id", "study_id", "series_id"]]
+    rows = np.arange(len(table))
+    begins = (ids != ids.shift()).any(axis=1).to_numpy()
+    first = np.maximum.accumulate(np.where(begins, rows, 0))
+    last = np.append(np.flatnonzero(begins)[1:], len(table))[np.cumsum(begins) - 1] - 1
+    offsets = np.arange(slices) - slices // 2
+    return np.clip(rows[:, None] + offsets, first[:, None], last[:, None])

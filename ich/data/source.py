@@ -14,6 +14,7 @@ from annotated_types import Ge, Lt
 from filelock import FileLock
 
 from ich.data.cohort import BadCohort, Cohort, kaggle_files, read_cohort, read_table
+from ich.data.faults import Policies
 from ich.data.files import Archive, Files, Folder
 from ich.data.labels import BadLabels, read_labels
 from ich.findings import FINDINGS
@@ -52,6 +53,7 @@ class Source(ABC):
     test_share: Annotated[float, Ge(0), Lt(1)] = 0.0
     folds_csv: Path | None = None
     repeat: Repeat = field(default_factory=Repeat)
+    policies: Policies = field(default_factory=Policies)
     num_workers: Annotated[int, Ge(0)] = 0
 
     def __post_init__(self) -> None:
