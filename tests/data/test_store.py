@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ich.ct.geometry import HeadGeometry, Prepared
@@ -152,6 +153,12 @@ def test_shards_are_no_part_of_what_is_read(cohort: Cohort, tmp_path: Path) -> N
     for store in (one, several):
         assert store.read(rows, out=given) is given
         assert given[:, 16, 16].tolist() == [34, 30, 33, 33]
+
+
+def test_the_cohort_lies_beside_the_store_as_a_table(cohort: Cohort, tmp_path: Path) -> None:
+    prepare_store(cohort, SMALL, cache=tmp_path)
+    table = pd.read_parquet(tmp_path / "cohort" / f"{cohort.digest}.parquet")
+    pd.testing.assert_frame_equal(table, cohort.table, check_dtype=False)
 
 
 def test_a_store_that_was_begun_keeps_its_shards(cohort: Cohort, tmp_path: Path) -> None:

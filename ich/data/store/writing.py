@@ -28,7 +28,7 @@ from ich.data.store.reading import (
     digest_of,
     open_store,
 )
-from ich.data.store.shard import INDEX, REFUSAL, Entry, Shard, whole
+from ich.data.store.shard import COHORT, INDEX, REFUSAL, Entry, Shard, whole
 from ich.data.threads import in_order
 from ich.progress import Report
 
@@ -65,6 +65,7 @@ def begin_store(
         "geometry": {"name": type(geometry).__name__} | asdict(geometry),
         "cohort": cohort.digest,
     }
+    _keep_cohort(cohort, cache / "cohort" / f"{described['cohort']}.parquet")
     folder = cache / "store" / digest_of(described)
     in_shard = max(1, shard_bytes // (2 * geometry.size**2))
     described |= {"slices_in_shard": in_shard, "shards": -(-len(cohort.table) // in_shard)}
@@ -83,6 +84,19 @@ def begin_store(
     if shards != -(-len(cohort.table) // in_shard):
         raise BadStore(f"{folder}: damaged: {shards} shards of {in_shard} slices are another cohort's; {WRITE_ANEW}")
     return Unfinished(folder=folder, cohort=cohort, geometry=geometry, in_shard=in_shard)
+
+
+def _keep_cohort(cohort: Cohort, path: Path) -> None:
+    """The table that the store was made of, also with slices whose pixels cannot be read."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                table = pa.Table.from_pandas(cohort.table[list(COLUMNS)], pa.schema(COHORT), preserve_index=False)
+                with whole(path) as file:
+                    pq.write_table(table.replace_schema_metadata(), file, row_group_size=ROW_GROUP)
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def _unwritable(folder: Path, error: OSError) -> BadStore:
