@@ -34,7 +34,7 @@ def predict(cfg: DictConfig) -> None:
     output = Path(cfg.output)
     predictions = predict_folder(predictor, Path(cfg.input), batch_size=cfg.batch_size, leave_out=output)
     write_predictions(predictions, output)
-    print(f"{len(predictions.probabilities)} slices predicted, {len(predictions.rejected)} files refused: {output}")
+    print(predictions.summary(), output, sep=": ")
 
 
 if __name__ == "__main__":

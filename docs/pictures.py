@@ -1,11 +1,12 @@
 """The pictures of the README, made anew: python -m docs.pictures
 
 The phantom's slices in three windows, the validation sheet of a demo run, and MLflow's pages after a sweep (these by
-headless Chromium, where it is installed). Phantom only: no picture shows a patient.
+headless Chromium and its driver, which must be installed). Phantom only: no picture shows a patient.
 """
 
 import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand before torchvision)
 
+import json
 import os
 import shutil
 import socket
@@ -17,66 +18,56 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from ich.config.files import PROJECT
-from ich.ct.dicom import read_slice
 from ich.ct.geometry import HeadGeometry
-from ich.data.labels import read_labels
-from ich.data.source import Phantom
+from ich.data.phantom import Study, draw_study, render
 from ich.findings import KINDS
 from ich.report import figures
 
 PICTURES = PROJECT / "docs" / "pictures"
-SWEEP = ("-m", "experiment=demo", "optimizer.lr=1e-4,3e-4,1e-3", "trainer.max_epochs=3")
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+STUDY: dict[str, Any] = {"seed": 4, "slices": 32, "difficulty": "base", "noise": 1.0}
+SWEEP = ("-m", "experiment=demo", "data.patients=24", "optimizer.lr=1e-3,3e-3,6e-3", "trainer.max_epochs=8")
+COLUMNS = ("val/weighted_log_loss", "val/precision", "val/recall", "val/auc/any")
+SEEN: dict[str, Any] = {
+    "mlflow.workflowType_v1": "machine_learning",
+    "mlflow.assistant.panelOpen_v1": False,
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+    'MLflowLocalStorage-1.1-ExperimentPage-["1"]-ReactComponentState': {
+        "selectedColumns": ["params.`optimizer.lr`", *(f"metrics.`{name}`" for name in COLUMNS)]
+    },
+}
+"""What MLflow's pages keep in a browser."""
 
 
 def draw_phantom(path: Path) -> None:
-    """A slice without hemorrhage, and one of each kind: of those that have this kind alone, the one with most blood."""
-    root = Phantom(cache=PROJECT / "cache", patients=40, slices=32, difficulty="base", seed=4).write()
-    labels = read_labels(next(root.rglob("stage_2_train.csv")))
-    files = {file.stem: file for file in root.rglob("*.dcm")}
-
-    def prepare(image_id: str) -> np.ndarray:
-        one = read_slice(files[image_id])
-        return HeadGeometry(size=256).prepare(one.hu, one.header.spacing_mm).hu
-
-    single = labels[labels[list(KINDS)].sum(axis=1) == 1]
-    without = prepare(labels.index[labels["any"] == 0][len(labels) // 3])
-    pictures = [figures.Picture(hu=without, caption="no hemorrhage")]
-    for kind in KINDS:
-        slices = [prepare(image_id) for image_id in single.index[single[kind] == 1]]
-        pictures.append(figures.Picture(hu=max(slices, key=_blood), caption=kind))
+    """A slice without hemorrhage, and of a study with each kind alone the slice with most blood."""
+    pictures = [_picture(draw_study(**STUDY, number=0, kinds=()), "no hemorrhage", place=20)]
+    for number, kind in enumerate(KINDS, start=1):
+        study = draw_study(**STUDY, number=number, kinds=(kind,))
+        blood = [render(study, place).blood.sum() for place in range(STUDY["slices"])]
+        pictures.append(_picture(study, kind, place=int(np.argmax(blood))))
     figures.save(figures.windows_figure(pictures), path)
 
 
-def _blood(hu: np.ndarray) -> int:
-    """Pixels as dense as fresh blood, without the thin edges of bone."""
-    smooth = cv2.medianBlur(hu, 5)
-    return int(((smooth > 50) & (smooth < 90)).sum())
+def _picture(study: Study, caption: str, *, place: int) -> figures.Picture:
+    spacing_mm = (study.scanner.spacing_mm, study.scanner.spacing_mm)
+    return figures.Picture(hu=HeadGeometry(size=256).prepare(render(study, place).hu, spacing_mm).hu, caption=caption)
 
 
 def photograph_runs(folder: Path) -> None:
-    """MLflow's list of runs after a sweep, and one run's metrics, in a copy of the project."""
-    chromium = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
-    if chromium is None:
-        print("no Chromium here: the pictures of MLflow stay as they are", file=sys.stderr)
-        return
+    """MLflow's list of runs after a sweep, and their curves, in a copy of the project."""
     with tempfile.TemporaryDirectory() as elsewhere:
         copy = Path(shutil.copytree(PROJECT, Path(elsewhere, "ich"), ignore=shutil.ignore_patterns(*LEFT_OUT)))
         subprocess.run([sys.executable, "train.py", *SWEEP], cwd=copy, check=True)
-        from mlflow import MlflowClient
-
-        client = MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
-        experiment = client.get_experiment_by_name("ich")
-        run = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")[0]
-        with _ui(copy) as address:
-            page = f"{address}/#/experiments/{experiment.experiment_id}"
-            _photograph(chromium, f"{page}/runs", folder / "runs.png")
-            _photograph(chromium, f"{page}/runs/{run.info.run_id}/model-metrics", folder / "metrics.png")
+        with _ui(copy) as address, _browser() as browser:
+            _photograph(browser, address, folder)
 
 
 LEFT_OUT = (".git", ".venv", "cache", "mlruns", "mlflow.db*", "outputs", "multirun", "out", "__pycache__")
@@ -104,9 +95,38 @@ def _ui(project: Path) -> Iterator[str]:
         server.wait()
 
 
-def _photograph(chromium: str, address: str, path: Path) -> None:
-    flags = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1500,820", "--virtual-time-budget=25000")
-    subprocess.run([chromium, *flags, f"--screenshot={path}", address], check=True, timeout=180, capture_output=True)
+@contextmanager
+def _browser() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for flag in ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1500,860"):
+        options.add_argument(flag)
+    driver = shutil.which("chromedriver")
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver) if driver else None)
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+def _photograph(browser: webdriver.Chrome, address: str, folder: Path) -> None:
+    """The pages as somebody sees them who has chosen "Model training" and these columns, and opened the sweep."""
+    browser.get(address)
+    for name, value in SEEN.items():
+        browser.execute_script("localStorage[arguments[0]] = arguments[1]", name, json.dumps(value))
+    browser.get(f"{address}/#/experiments/1/runs")
+    browser.refresh()
+    wait = WebDriverWait(browser, 60)
+    row = "//a[contains(., 'sweep')]/ancestor::*[contains(@class, 'ag-row')]"
+    wait.until(lambda page: page.find_element(By.XPATH, f"{row}//button")).click()
+    time.sleep(5)
+    browser.save_screenshot(str(folder / "runs.png"))
+    browser.find_element(By.XPATH, "//label[.//input[@value='CHART']]").click()
+    search = wait.until(lambda page: page.find_element(By.CSS_SELECTOR, "[placeholder='Search metric charts']"))
+    search.send_keys("val/(weighted_log_loss|skill|precision|recall|f1|auc)$")
+    style = "document.head.append(Object.assign(document.createElement('style'), {textContent: arguments[0]}))"
+    browser.execute_script(style, ".modebar { display: none }")
+    time.sleep(15)
+    browser.save_screenshot(str(folder / "metrics.png"))
 
 
 if __name__ == "__main__":

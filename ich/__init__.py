@@ -9,7 +9,7 @@ An import points only to an earlier line of this map:
     metric            the challenge's metric and its company, exact
     config            compose, check, build an experiment from YAML
     ct                physics of CT: dicom, geometry, windowing
-    data              files to batches: phantom, labels, cohort, split, store, augment, source, module
+    data              files to batches: phantom, labels, cohort, split, store, augment, batches, source, module
     model             batches to logits: backbone, context, loss, classifier, learner
     trainer           a learner on its devices
     predictor         a checkpoint as a function of DICOM

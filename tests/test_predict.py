@@ -96,9 +96,10 @@ def test_a_single_file_is_enough(project: Project, trained: Trained, tmp_path: P
 def test_a_folder_without_a_slice_is_no_failure(project: Project, trained: Trained, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "note.txt").write_text("no slice")
-    project.run(
+    done = project.run(
         "predict.py", f"checkpoint={trained.checkpoint}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"
     )
+    assert "0 slices predicted, 1 files are no readable CT slice (not_dicom 1)" in done.stdout
     assert pd.read_csv(tmp_path / "out" / "probabilities.csv").empty
     assert pd.read_csv(tmp_path / "out" / "rejected.csv")["reason"].tolist() == ["not_dicom"]
 

@@ -176,6 +176,7 @@ def test_a_sweep_is_one_parent_with_a_child_a_value(project: Project, trained: T
     assert [child.info.status for child in children] == ["FINISHED"] * 3
     assert sorted(float(child.data.params["optimizer.lr"]) for child in children) == [1e-4, 3e-4, 1e-3]
     assert all("val/weighted_log_loss" in child.data.metrics for child in children)
+    assert {child.info.run_name for child in children} == {f"optimizer.lr={lr}" for lr in (0.0001, 0.0003, 0.001)}
 
 
 def test_a_sweep_with_a_failed_child_failed(project: Project, trained: Trained, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ threads   files read ahead, in order
 store     prepared slices in memory-mapped shards
 faults    what is wrong with slices and labels, and what is done about it
 augment   what training slices go through
+batches   which rows, in which order, read ahead
 source    where slices and labels come from, and how they are fed
 module    batches for Lightning
 """

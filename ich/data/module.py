@@ -1,44 +1,21 @@
-"""Batches of HU from a store, in an order that depends on seed and epoch alone."""
-
-from collections.abc import Iterator
-from typing import NamedTuple
+"""What Lightning trains on: a source's slices, prepared once, in folds by patient."""
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Float64, Int16, Int64
+from jaxtyping import Float64, Int64
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from ich.ct.geometry import FullGeometry, HeadGeometry
 from ich.data import split
 from ich.data.augment import Augment
+from ich.data.batches import BadBatchSize, Batch, BatchReader, ReadAhead, TrainBatches, ValBatches
 from ich.data.faults import find_faults, shared_pixels
 from ich.data.source import Source
 from ich.data.store import Store, prepare_store
-from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.progress import bar
-
-
-class BadBatchSize(InputError):
-    """The global batch fits neither the training part nor the processes."""
-
-
-class Batch(NamedTuple):
-    """B slices: HU, their labels in the order of FINDINGS, and their rows in the store."""
-
-    hu: Int16[Tensor, "batch depth height width"]
-    labels: Float[Tensor, "batch 6"]
-    rows: Int64[Tensor, " batch"]
-
-
-class Draw(NamedTuple):
-    """One batch to come: the rows, and the epoch whose augmentation they get (None: as they are)."""
-
-    rows: Int64[np.ndarray, " batch"]
-    epoch: int | None
 
 
 class HeadCT(LightningDataModule):
@@ -124,7 +101,7 @@ class HeadCT(LightningDataModule):
         """Whole global batches an epoch; an incomplete last one is dropped."""
         return len(self._repeated_train_rows()) // self.source.batch_size
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> ReadAhead | DataLoader[Batch]:
         rank, processes = self._place()
         if not self.num_train_batches or self.source.batch_size % processes:
             raise BadBatchSize(
@@ -134,7 +111,7 @@ class HeadCT(LightningDataModule):
         batches = TrainBatches(self._repeated_train_rows(), self.source.batch_size, self.seed, rank, processes)
         return self._loader(batches)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> ReadAhead | DataLoader[Batch]:
         rank, processes = self._place()
         return self._loader(ValBatches(self.val_rows, self.source.batch_size, rank, processes))
 
@@ -146,78 +123,15 @@ class HeadCT(LightningDataModule):
         """This process's rank and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _loader(self, batches: Sampler[Draw]) -> DataLoader[Batch]:
+    def _loader(self, sampler: TrainBatches | ValBatches) -> ReadAhead | DataLoader[Batch]:
+        pin = torch.cuda.is_available()
+        if not self.source.num_workers:
+            return ReadAhead(BatchReader(self.store, self.labels, self.augment, self.seed, pin=pin), sampler)
         return DataLoader(
-            StoreDataset(self.store, self.labels, self.augment, self.seed),
+            BatchReader(self.store, self.labels, self.augment, self.seed),
             batch_size=None,  # a draw is a whole batch
-            sampler=batches,
+            sampler=sampler,
             num_workers=self.source.num_workers,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.source.num_workers > 0,
+            pin_memory=pin,
+            persistent_workers=True,
         )
-
-
-class StoreDataset(Dataset[Batch]):
-    """A draw to a batch: rows read from the store in one go, augmented where the draw names an epoch."""
-
-    def __init__(self, store: Store, labels: np.ndarray, augment: Augment, seed: int) -> None:
-        self.store = store
-        self.labels = labels
-        self.augment = augment
-        self.seed = seed
-
-    def __getitem__(self, draw: Draw) -> Batch:
-        hu = self.store.read(draw.rows)[:, None]
-        if draw.epoch is not None:
-            places = [(self.seed, draw.epoch, int(row)) for row in draw.rows]
-            hu = np.stack([self.augment.apply(one, place) for one, place in zip(hu, places, strict=True)])
-        labels = self.labels[draw.rows].astype(np.float32)
-        return Batch(torch.from_numpy(hu), torch.from_numpy(labels), torch.from_numpy(draw.rows))
-
-
-class TrainBatches(Sampler[Draw]):
-    """Every row once an epoch in an order of its own; each process takes its share of each global batch."""
-
-    def __init__(self, rows: np.ndarray, batch_size: int, seed: int, rank: int, processes: int) -> None:
-        self.rows = rows
-        self.batch_size = batch_size
-        self.seed = seed
-        self.rank, self.processes = rank, processes
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.rows) // self.batch_size
-
-    def __iter__(self) -> Iterator[Draw]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
-        share = self.batch_size // self.processes
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            first = start + self.rank * share
-            yield Draw(order[first : first + share], self.epoch)
-
-
-class ValBatches(Sampler[Draw]):
-    """Every row once over all processes, unpadded, in shares side by side.
-
-    Every process has the same number of batches, differing by one row at most: distributed data parallel meets at each.
-    """
-
-    def __init__(self, rows: np.ndarray, batch_size: int, rank: int, processes: int) -> None:
-        if len(rows) < processes:
-            raise BadBatchSize(
-                f"{len(rows)} validation slices are too few for {processes} processes; use fewer devices"
-            )
-        share = -(-len(rows) // processes)
-        self.count = min(-(-share // max(1, batch_size // processes)), len(rows) // processes)
-        self.rows = np.array_split(rows, processes)[rank]
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[Draw]:
-        for rows in np.array_split(self.rows, self.count):
-            yield Draw(rows, None)

@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ich import metric
-from ich.data.module import Batch, HeadCT
+from ich.data.batches import Batch
+from ich.data.module import HeadCT
 from ich.model.classifier import HemorrhageClassifier
 
 MONITOR = "val/weighted_log_loss"

@@ -1,5 +1,6 @@
 """Pictures: slices in windows, and what a network said of them."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ BRAIN, SUBDURAL, BONE = Window(level=40, width=80), Window(level=80, width=200),
 THREE_WINDOWS = {"brain  L40 W80": BRAIN, "subdural  L80 W200": SUBDURAL, "bone  L600 W2800": BONE}
 INCH = 1.9
 """Width of one slice."""
+CAPTION_WIDTH = 34
+"""Characters that fit above it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +58,33 @@ def sheet_figure(rows: Mapping[str, Sequence[Picture]]) -> Figure:
 
 
 def hardest_and_easiest(
-    labels: UInt8[np.ndarray, "n 6"], probabilities: Float64[np.ndarray, "n 6"], *, count: int = 6
+    labels: UInt8[np.ndarray, "n 6"],
+    probabilities: Float64[np.ndarray, "n 6"],
+    patients: Sequence[str],
+    *,
+    count: int = 6,
 ) -> dict[str, np.ndarray]:
-    """Places in the tables for a sheet: the surest finds, the worst misses, the worst false alarms (label any)."""
+    """Places in the tables for a sheet: the surest finds, the worst misses, the worst false alarms (label any).
+
+    A patient stands in a row once: neighbouring slices look alike.
+    """
     p_any = probabilities[:, ANY]
     positive, negative = (np.flatnonzero(labels[:, ANY] == value) for value in (1, 0))
+    ranked = {
+        "found": positive[np.argsort(-p_any[positive], kind="stable")],
+        "missed most": positive[np.argsort(p_any[positive], kind="stable")],
+        "false alarms": negative[np.argsort(-p_any[negative], kind="stable")],
+    }
+    of = np.asarray(patients)
     return {
-        "found": positive[np.argsort(-p_any[positive], kind="stable")][:count],
-        "missed most": positive[np.argsort(p_any[positive], kind="stable")][:count],
-        "false alarms": negative[np.argsort(-p_any[negative], kind="stable")][:count],
+        name: places[np.sort(np.unique(of[places], return_index=True)[1])][:count] for name, places in ranked.items()
     }
 
 
 def caption(labels: UInt8[np.ndarray, " 6"], probabilities: Float64[np.ndarray, " 6"]) -> str:
     """The kinds that are there, and the probability of any."""
     kinds = [kind for kind, label in zip(KINDS, labels, strict=False) if label]
-    return f"{', '.join(kinds) or 'none'}\np(any) {probabilities[ANY]:.2f}"
+    return f"{textwrap.fill(', '.join(kinds) or 'none', CAPTION_WIDTH)}\np(any) {probabilities[ANY]:.2f}"
 
 
 def save(figure: Figure, path: Path) -> None:

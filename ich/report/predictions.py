@@ -29,6 +29,14 @@ class Predictions:
     probabilities: pd.DataFrame
     rejected: pd.DataFrame
 
+    def summary(self) -> str:
+        """Such as "59 slices predicted, 2 files are no readable CT slice (not_dicom 2)"."""
+        said = f"{len(self.probabilities)} slices predicted"
+        if self.rejected.empty:
+            return said
+        reasons = ", ".join(f"{reason} {count}" for reason, count in self.rejected["reason"].value_counts().items())
+        return f"{said}, {len(self.rejected)} files are no readable CT slice ({reasons})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:

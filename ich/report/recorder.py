@@ -20,7 +20,7 @@ from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
 from ich.report import figures
 from ich.report.lightning_logger import RunLogger
-from ich.report.tracking import Run, open_run
+from ich.report.tracking import Run, open_run, swept_keys
 
 SHEET = Path("figures", "validation.png")
 
@@ -117,7 +117,8 @@ def write_predictions(path: Path, data: HeadCT, scored: Scored) -> None:
 def draw_validation(path: Path, data: HeadCT, scored: Scored) -> None:
     """A sheet of the surest finds, the worst misses and the worst false alarms, in the brain window."""
     probabilities = metric.probabilities(scored.logits)
-    rows = figures.hardest_and_easiest(scored.labels, probabilities)
+    patients = data.index["patient_id"].to_numpy()[scored.rows]
+    rows = figures.hardest_and_easiest(scored.labels, probabilities, patients)
     hu = {name: data.store.read(scored.rows[places]) for name, places in rows.items()}
     sheet = {
         name: [
@@ -130,5 +131,12 @@ def draw_validation(path: Path, data: HeadCT, scored: Scored) -> None:
 
 
 def _name(cfg: DictConfig) -> str:
-    """What the list of runs shows: the network and its windows' file name where Hydra knows it."""
-    return f"{cfg.model.name} {config.choice('window')}" if cfg.fit else f"{cfg.model.name} validation"
+    """What the list of runs shows: in a sweep what is this job's own, else the network and its windows."""
+    own = [f"{key}={_said(cfg, key)}" for key in swept_keys()]
+    return " ".join(own) or f"{cfg.model.name} {config.choice('window') if cfg.fit else 'validation'}"
+
+
+def _said(cfg: DictConfig, key: str) -> object:
+    """A key's value, or the choice of a group."""
+    value = OmegaConf.select(cfg, key)
+    return config.choice(key) if OmegaConf.is_dict(value) and "." not in key else value

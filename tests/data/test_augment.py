@@ -1,5 +1,7 @@
 """Random changes that depend on (seed, epoch, row) alone and keep HU."""
 
+import itertools
+
 import albumentations
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ def hu() -> np.ndarray:
 
 def strong() -> Augment:
     affine = albumentations.Affine(rotate=(-10.0, 10.0), scale=(0.9, 1.1), fill=-1024, p=1.0)
-    return Augment(transforms=[albumentations.HorizontalFlip(p=0.5), affine], shift_hu=1.0, noise_hu=2.0)
+    return Augment(transforms=[affine], shift_hu=1.0, noise_hu=2.0)
 
 
 def test_nothing_to_do_changes_nothing(hu: np.ndarray) -> None:
@@ -39,14 +41,19 @@ def test_another_seed_epoch_or_row_gives_another_slice(hu: np.ndarray, other: tu
     assert not np.array_equal(strong().apply(hu, DRAW), strong().apply(hu, other))
 
 
-def test_a_flip_is_left_right_and_strikes_every_other_slice(hu: np.ndarray) -> None:
-    augment = Augment(transforms=[albumentations.HorizontalFlip(p=0.5)])
-    flipped = 0
-    for row in range(400):
-        out = augment.apply(hu, (0, 0, row))
-        assert np.array_equal(out, hu) or np.array_equal(out, hu[:, :, ::-1])
-        flipped += int(not np.array_equal(out, hu))
-    assert 150 < flipped < 250  # 5 standard deviations round 200
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
+def test_a_share_of_the_slices_is_flipped(share: float) -> None:
+    flipped = Augment(flip=share).flipped(np.arange(40_000), seed=0, epoch=1)
+    assert flipped.mean() == pytest.approx(share, abs=0.0125)  # 5 standard deviations of a half
+
+
+def test_a_flip_depends_on_seed_epoch_and_row_alone() -> None:
+    augment, rows = Augment(flip=0.5), np.arange(4_000)
+    of = {draw: augment.flipped(rows, seed=draw[0], epoch=draw[1]) for draw in ((0, 0), (0, 1), (1, 0), (1, 1))}
+    assert np.array_equal(augment.flipped(rows[::-7], seed=0, epoch=1), of[0, 1][::-7])
+    for one, other in itertools.combinations(of.values(), 2):
+        assert (one != other).mean() == pytest.approx(0.5, abs=0.04)  # 5 standard deviations
+    assert (of[0, 0][1:] != of[0, 0][:-1]).mean() == pytest.approx(0.5, abs=0.04)
 
 
 def test_what_an_affine_moves_in_is_air(hu: np.ndarray) -> None:

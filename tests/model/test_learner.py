@@ -15,7 +15,8 @@ from ich import metric
 from ich.ct.geometry import HeadGeometry
 from ich.ct.windowing import Window, WindowStack
 from ich.data.augment import Augment
-from ich.data.module import BadBatchSize, HeadCT
+from ich.data.batches import BadBatchSize
+from ich.data.module import HeadCT
 from ich.data.source import Phantom, Repeat
 from ich.model.backbone import Backbone
 from ich.model.classifier import HemorrhageClassifier

@@ -25,19 +25,22 @@ def test_a_window_shows_its_level_as_middle_grey() -> None:
 
 
 def test_the_sheet_ranks_finds_misses_and_false_alarms() -> None:
-    labels = np.zeros((6, 6), np.uint8)
-    labels[:3, ANY] = 1
-    probabilities = np.zeros((6, 6))
-    probabilities[:, ANY] = [0.9, 0.1, 0.5, 0.8, 0.2, 0.3]
-    places = figures.hardest_and_easiest(labels, probabilities, count=2)
+    labels = np.zeros((8, 6), np.uint8)
+    labels[:4, ANY] = 1
+    probabilities = np.zeros((8, 6))
+    probabilities[:, ANY] = [0.9, 0.1, 0.5, 0.8, 0.8, 0.2, 0.3, 0.7]
+    places = figures.hardest_and_easiest(labels, probabilities, ["a", "b", "c", "a", "d", "e", "f", "d"], count=2)
     assert {name: rows.tolist() for name, rows in places.items()} == {
-        "found": [0, 2], "missed most": [1, 2], "false alarms": [3, 5]
+        "found": [0, 2], "missed most": [1, 2], "false alarms": [4, 6]
     }  # fmt: skip
 
 
 def test_a_caption_names_the_kinds_that_are_there() -> None:
     labels = np.array([0, 1, 0, 0, 1, 1], np.uint8)
     assert figures.caption(labels, np.full(6, 0.25)) == "intraparenchymal, subdural\np(any) 0.25"
+    assert figures.caption(np.ones(6, np.uint8), np.full(6, 0.25)) == (
+        "epidural, intraparenchymal,\nintraventricular, subarachnoid,\nsubdural\np(any) 0.25"
+    )
 
 
 def test_equal_figures_give_equal_files(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Store:
         return open_store(self.folder, rows if self._rows is None else self._rows[rows])
 
     def read(
-        self, rows: Int64[np.ndarray, " batch"], out: Int16[np.ndarray, "batch size size"] | None = None
+        self, rows: Int64[np.ndarray, " batch"], *, out: Int16[np.ndarray, "batch size size"] | None = None
     ) -> Int16[np.ndarray, "batch size size"]:
         """Copies of these rows, in `out` where it is given."""
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
@@ -87,9 +87,9 @@ class Store:
         slots = places - self._starts[shards]
         if len(rows) and (shards == shards[0]).all():
             # mode="raise" would buffer; the bounds are checked above.
-            return np.take(self._shard(int(shards[0])), slots, axis=0, out=out, mode="clip")
+            return np.take(self.shard(int(shards[0])), slots, axis=0, out=out, mode="clip")
         for place, (shard, slot) in enumerate(zip(shards.tolist(), slots.tolist(), strict=True)):
-            out[place] = self._shard(shard)[slot]
+            out[place] = self.shard(shard)[slot]
         return out
 
     def damaged(self, report: Report | None = None) -> Iterator[str]:
@@ -101,7 +101,8 @@ class Store:
             if report and ((row + 1) % 100 == 0 or row + 1 == len(table)):
                 report(row + 1, len(table))
 
-    def _shard(self, number: int) -> np.ndarray:
+    def shard(self, number: int) -> Int16[np.ndarray, "n size size"]:
+        """The slices of one file, as they lie on the disk."""
         if number not in self._shards:
             self._shards[number] = _map(pixels_file(self.folder, number), self.size)
         return self._shards[number]

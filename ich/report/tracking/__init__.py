@@ -10,7 +10,7 @@ checkpoint   `runs:/ID` to a file
 from ich.report.tracking.checkpoint import UnknownCheckpoint, resolve_checkpoint
 from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run
 from ich.report.tracking.store import TrackingFailed, ui_command
-from ich.report.tracking.sweep import JobsFailed, open_sweep
+from ich.report.tracking.sweep import JobsFailed, open_sweep, swept_keys
 
 __all__ = [
     "PARENT_VARIABLE",
@@ -21,5 +21,6 @@ __all__ = [
     "open_run",
     "open_sweep",
     "resolve_checkpoint",
+    "swept_keys",
     "ui_command",
 ]

@@ -2,13 +2,16 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ich.errors import InputError
 from ich.report.tracking.run import PARENT_TAG, PARENT_VARIABLE, Run, open_run
 from ich.report.tracking.store import connect, failures_named
+
+SWEPT_VARIABLE = "ICH_SWEPT_KEYS"
+"""The keys of a multirun that have several values; set by open_sweep, inherited by processes."""
 
 
 class JobsFailed(InputError):
@@ -22,18 +25,33 @@ def open_sweep(command: Sequence[str]) -> Iterator[Run]:
     Runs opened in the block, also in other processes that it starts, become its children. Its state is theirs: FAILED
     where one failed or was never closed, which a launcher of processes may not tell (raises JobsFailed).
     """
-    swept = [word for word in command if "," in word or word.startswith("hydra.sweeper")]
+    swept = [word for word in command if "=" in word and ("," in word or word.startswith("hydra.sweeper"))]
     words = [Path(sys.argv[0]).name, *command]
     with open_run(name=" ".join(["sweep", *swept])[:250], params={}, tags={}, command=words) as parent:
-        before = os.environ.get(PARENT_VARIABLE)
-        os.environ[PARENT_VARIABLE] = parent.id
-        try:
+        keys = ",".join(word.partition("=")[0].lstrip("+") for word in swept)
+        with _environment({PARENT_VARIABLE: parent.id, SWEPT_VARIABLE: keys}):
             yield parent
-        finally:
-            del os.environ[PARENT_VARIABLE]
-            if before is not None:
-                os.environ[PARENT_VARIABLE] = before
         _check_children(parent.id)
+
+
+def swept_keys() -> list[str]:
+    """The keys of which each job of this multirun has a value of its own; outside a multirun none."""
+    return [key for key in os.environ.get(SWEPT_VARIABLE, "").split(",") if key]
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """These variables for the block, for processes started in it too."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _check_children(parent_id: str) -> None:

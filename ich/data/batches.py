@@ -1,0 +1,150 @@
+"""Batches of HU from a store: which rows, in which order, and read ahead of the training."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int16, Int64
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from ich.data.augment import Augment
+from ich.errors import InputError
+
+AHEAD = 2
+"""Batches that are read while the network works on one."""
+
+
+class BadBatchSize(InputError):
+    """The global batch fits neither the training part nor the processes."""
+
+
+class Batch(NamedTuple):
+    """B slices: HU, their labels in the order of FINDINGS, and their rows in the store."""
+
+    hu: Int16[Tensor, "batch depth height width"]
+    labels: Float[Tensor, "batch 6"]
+    rows: Int64[Tensor, " batch"]
+
+
+class Draw(NamedTuple):
+    """One batch to come: the rows, and the epoch whose augmentation they get (None: as they are)."""
+
+    rows: Int64[np.ndarray, " batch"]
+    epoch: int | None
+
+
+@runtime_checkable
+class Slices(Protocol):
+    """What is read of a store: int16 slices [size, size] by their rows."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, rows: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray: ...
+
+
+class BatchReader(Dataset[Batch]):
+    """A draw to a batch: rows from the store straight into one tensor, changed where the draw names an epoch."""
+
+    def __init__(self, store: Slices, labels: np.ndarray, augment: Augment, seed: int, *, pin: bool = False) -> None:
+        self.store = store
+        self.labels = labels
+        self.augment = augment
+        self.seed = seed
+        self.pin = pin
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        hu = torch.empty((len(draw.rows), 1, self.store.size, self.store.size), dtype=torch.int16, pin_memory=self.pin)
+        slices = hu.numpy()[:, 0]
+        self.store.read(draw.rows, out=slices)
+        if draw.epoch is not None:
+            self._change(slices, draw.rows, draw.epoch)
+        labels = self.labels[draw.rows].astype(np.float32)
+        return Batch(hu, torch.from_numpy(labels), torch.from_numpy(draw.rows))
+
+    def _change(self, slices: Int16[np.ndarray, "batch size size"], rows: np.ndarray, epoch: int) -> None:
+        for place in np.flatnonzero(self.augment.flipped(rows, seed=self.seed, epoch=epoch)):
+            cv2.flip(slices[place], 1, slices[place])
+        if self.augment.changes_pixels:
+            for one, row in zip(slices, rows, strict=True):
+                one[:] = self.augment.apply(one[None], (self.seed, epoch, int(row)))[0]
+
+
+class ReadAhead:
+    """What Lightning iterates: a thread of its own reads the next batches; worker processes would only copy once more.
+
+    `sampler` is where Lightning sets the epoch; it asks for a `batch_sampler`, too.
+    """
+
+    batch_sampler = None
+
+    def __init__(self, reader: BatchReader, sampler: "TrainBatches | ValBatches") -> None:
+        self.reader = reader
+        self.sampler = sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        draws = iter(self.sampler)
+        with ThreadPoolExecutor(1, thread_name_prefix="feed") as pool:
+            coming: deque[Future[Batch]] = deque()
+            coming.extend(pool.submit(self.reader.__getitem__, draw) for draw in islice(draws, AHEAD))
+            while coming:
+                batch = coming.popleft().result()
+                coming.extend(pool.submit(self.reader.__getitem__, draw) for draw in islice(draws, 1))
+                yield batch
+
+
+class TrainBatches(Sampler[Draw]):
+    """Every row once an epoch in an order of its own; each process takes its share of each global batch."""
+
+    def __init__(self, rows: np.ndarray, batch_size: int, seed: int, rank: int, processes: int) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank, self.processes = rank, processes
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.rows) // self.batch_size
+
+    def __iter__(self) -> Iterator[Draw]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
+        share = self.batch_size // self.processes
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            first = start + self.rank * share
+            yield Draw(order[first : first + share], self.epoch)
+
+
+class ValBatches(Sampler[Draw]):
+    """Every row once over all processes, unpadded, in shares side by side.
+
+    Every process has the same number of batches, differing by one row at most: distributed data parallel meets at each.
+    """
+
+    def __init__(self, rows: np.ndarray, batch_size: int, rank: int, processes: int) -> None:
+        if len(rows) < processes:
+            raise BadBatchSize(
+                f"{len(rows)} validation slices are too few for {processes} processes; use fewer devices"
+            )
+        share = -(-len(rows) // processes)
+        self.count = min(-(-share // max(1, batch_size // processes)), len(rows) // processes)
+        self.rows = np.array_split(rows, processes)[rank]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Draw]:
+        for rows in np.array_split(self.rows, self.count):
+            yield Draw(rows, None)
