@@ -35,5 +35,5 @@ def prepare_slices(cache: Path, folder: Path, *, patients: int) -> Slices:
     data = HeadCT(source=source, geometry=HeadGeometry(size=SIZE), augment=Augment(), seed=0)
     data.setup()
     by_name = {file.name: file for file in source.write().rglob("*.dcm")}
-    files = [by_name[Path(file).name] for file in data.index["file"]]
+    files = [by_name[Path(file).name] for file in data.store.columns(["file"])["file"]]
     return Slices(data=data, files=files, labels=data.labels, folder=folder)

@@ -57,11 +57,11 @@ def ours(slices: Slices, augment: Augment) -> dict[str, Work]:
 
 def copy(slices: Slices) -> int:
     """Copy the bytes of random batches out of the mapped file, row by row, into one array."""
-    store = slices.data.store
+    hu = slices.data.store.shard(0)
     batch = np.empty((BATCH, SIZE, SIZE), np.int16)
     orders = slices.orders()
     for rows in orders:
-        np.take(store.hu, rows, axis=0, out=batch, mode="clip")
+        np.take(hu, rows, axis=0, out=batch, mode="clip")
     return int(orders.size)
 
 

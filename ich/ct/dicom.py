@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Int16
 
 from ich.ct.codec import PixelFormat
-from ich.ct.elements import MAX_BYTES, REASONS, BadSlice, Elements, Reason, Tag, read_elements
-from ich.ct.pixels import HU_MAX, HU_MIN, check_pixels, mend_wrapped, read_stored, to_hu
+from ich.ct.elements import MAX_BYTES, REASONS, UNNAMED, BadSlice, Elements, Reason, Tag, read_elements
+from ich.ct.pixels import HU_MAX, HU_MIN, check_pixels, mend_wrapped, read_stored, rescale, to_hu
 
 __all__ = ["HU_MAX", "HU_MIN", "REASONS", "BadSlice", "Header", "Reason", "Slice", "read_header", "read_slice"]
 
@@ -61,10 +61,17 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """One slice in HU, clipped to HU_MIN .. HU_MAX, and its facts."""
+    """One slice in HU, clipped to HU_MIN .. HU_MAX, and its facts.
+
+    `lowest_hu` and `highest_hu` are what they were before clipping: padding lies below HU_MIN, metal above HU_MAX.
+    `wrapped`: they were mended.
+    """
 
     hu: Int16[np.ndarray, "height width"]
     header: Header
+    lowest_hu: float
+    highest_hu: float
+    wrapped: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,26 +82,34 @@ class _Facts:
     intercept: float
 
 
-def read_slice(source: Path | str | bytes, *, spacing_required: bool = True) -> Slice:
-    """One slice from a file or its bytes, in HU.
+def read_slice(source: Path | str | bytes, *, name: str | None = None, spacing_required: bool = True) -> Slice:
+    """One slice from a file or its bytes, in HU; `name` is what a file is called whose bytes are given.
 
     Without `spacing_required` a missing or impossible PixelSpacing passes as None. Raises BadSlice and nothing else,
     also for a file that cannot be opened (`not_dicom`).
     """
-    elements = read_elements(source)
+    elements = read_elements(source, name=name)
     facts = _check(elements, source, spacing_required)
     stored = read_stored(elements, facts.form)
-    hu = to_hu(*mend_wrapped(stored, facts.form, facts.slope, facts.intercept))
+    mended, slope, intercept = mend_wrapped(stored, facts.form, facts.slope, facts.intercept)
+    ends = rescale(np.array([[mended.min(), mended.max()]]), slope, intercept)
+    hu = to_hu(mended, slope, intercept)
     lowest = int(hu.min())
     if lowest > BLANK_HU and lowest == hu.max():
         detail = f"every pixel has {lowest} HU: the slice is blank, or its rescale is wrong"
         raise elements.bad("implausible_hu", f"{detail}; leave it out")
-    return Slice(hu=hu, header=facts.header)
+    return Slice(
+        hu=hu,
+        header=facts.header,
+        lowest_hu=float(ends.min()),
+        highest_hu=float(ends.max()),
+        wrapped=mended is not stored,
+    )
 
 
-def read_header(source: Path | str | bytes, *, spacing_required: bool = True) -> Header:
+def read_header(source: Path | str | bytes, *, name: str | None = None, spacing_required: bool = True) -> Header:
     """The facts of a slice without its pixels. Raises BadSlice as far as the header shows a reason."""
-    elements = read_elements(source, header_only=True)
+    elements = read_elements(source, name=name, header_only=True)
     return _check(elements, source, spacing_required).header
 
 
@@ -123,7 +138,7 @@ def _make_header(
     rows: int,
     columns: int,
 ) -> Header:
-    image = elements.text(Tag.SOP_INSTANCE) or _name(source)
+    image = elements.text(Tag.SOP_INSTANCE) or _name(elements, source)
     series = elements.text(Tag.SERIES_INSTANCE) or image
     study = elements.text(Tag.STUDY_INSTANCE) or series
     position = elements.numbers(Tag.POSITION)
@@ -140,8 +155,10 @@ def _make_header(
     )
 
 
-def _name(source: Path | str | bytes) -> str:
-    return hashlib.blake2b(source, digest_size=8).hexdigest() if isinstance(source, bytes) else Path(source).stem
+def _name(elements: Elements, source: Path | str | bytes) -> str:
+    if isinstance(source, bytes) and elements.path == UNNAMED:
+        return hashlib.blake2b(source, digest_size=8).hexdigest()
+    return Path(elements.path).stem
 
 
 def _are_finite(numbers: tuple[float, ...], count: int) -> bool:

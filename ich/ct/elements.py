@@ -30,6 +30,8 @@ MAX_BYTES = 64 * 2**20
 """Of a file, and of a data set after inflating: four times the largest slice (2048 x 2048 at 32 bits)."""
 HEADER_BYTES = 2**15
 """Read first where only the header is wanted; a header with more before its pixels is read whole."""
+UNNAMED = "(bytes)"
+"""The path of bytes that came without one."""
 MAX_ELEMENTS = 200_000
 """Walked over in one file, nested ones included: 0.2 s."""
 
@@ -123,13 +125,13 @@ class Elements:
         return () if parts == [""] else tuple(float(part) if _NUMBER.fullmatch(part) else nan for part in parts)
 
 
-def read_elements(source: Path | str | bytes, *, header_only: bool = False) -> Elements:
+def read_elements(source: Path | str | bytes, *, name: str | None = None, header_only: bool = False) -> Elements:
     """Parse a file or its bytes. With `header_only` no pixels are read, unless something wanted stands behind them.
 
     Raises BadSlice: empty, not_dicom, bad_header, bad_size (of what a deflated data set inflates to), truncated. A file
     that cannot be opened is `not_dicom`, so that a loop over a folder has one exception to catch.
     """
-    path = "(bytes)" if isinstance(source, bytes) else str(source)
+    path = name or (UNNAMED if isinstance(source, bytes) else str(source))
     data, size = _load(source, path, HEADER_BYTES if header_only else MAX_BYTES)
     elements = _parse(path, data, size)
     incomplete = elements.pixels is None or not elements.values.keys() >= {Tag.RESCALE_INTERCEPT, Tag.RESCALE_SLOPE}

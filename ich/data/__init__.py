@@ -2,9 +2,12 @@
 
 phantom   a synthetic cohort, written as DICOM in the challenge's layout
 labels    the challenge's CSV and a table with a row an image
+files     a folder, or a .zip read in place
 cohort    a folder of DICOM files as one table, a row a slice, in anatomical order
 split     folds by patient
-store     prepared slices in one memory-mapped file
+threads   files read ahead, in order
+store     prepared slices in memory-mapped shards
+faults    what is wrong with slices and labels, and what is done about it
 augment   what training slices go through
 batches   which rows, in which order, read ahead
 source    where slices and labels come from, and how they are fed

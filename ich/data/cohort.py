@@ -3,15 +3,17 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int64
 
-from ich.ct.dicom import BadSlice, Header, read_header
+from ich.ct.dicom import BadSlice, Header
+from ich.data.files import Files, Folder, open_archive
 from ich.data.labels import BadLabels, check_any
+from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.progress import Report
@@ -20,10 +22,10 @@ COLUMNS = (
     "image_id", "series_id", "study_id", "patient_id", "file", "position_mm", "spacing_row_mm", "spacing_column_mm",
     "rows", "columns", "bytes", "fingerprint",
 )  # fmt: skip
-SAMPLE_BYTES = 4096
-"""In the middle of a file, where pixels of the head lie: one more page to read."""
+BLOCK = 2**15
+"""Rows that wait as dictionaries, of a kilobyte each, before they become columns."""
 AHEAD = 1024
-"""Files that threads may be ahead of the table; a task each for 752,803 would be a gigabyte, and deaf to Ctrl-C."""
+"""Files that threads may be ahead of the table."""
 
 
 Row = dict[str, object]
@@ -35,29 +37,51 @@ class BadCohort(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """`table`: COLUMNS, a row a slice, `file` relative to `root`; `rejected`: file, reason, detail of every other file.
+    """`table`: COLUMNS, a row a slice, `file` a name of `files`; `rejected`: file, reason, detail of every other file.
 
     `recipe` names what made the slices where somebody knows it: two phantoms may differ in nothing but their blood.
     """
 
-    root: Path
+    files: Files
     table: pd.DataFrame
     rejected: pd.DataFrame
     recipe: str = ""
 
     @property
+    def root(self) -> Path:
+        return self.files.root
+
+    @property
     def digest(self) -> str:
         """Of what is known of each slice, the same wherever it lies."""
-        rows = self.table[list(COLUMNS)].to_csv(index=False, float_format="%.9g")
-        return hashlib.sha256(f"{self.recipe}\n{rows}".encode()).hexdigest()[:32]
+        content = hashlib.sha256(self.recipe.encode())
+        for name in COLUMNS:
+            column = self.table[name].to_numpy()
+            if column.dtype.kind == "f":
+                known = (np.round(column, 6) + 0.0).astype("<f8").tobytes()  # + 0.0: there are two zeros
+            else:
+                known = "\n".join(map(str, column)).encode()
+            content.update(f"\n{name} {len(known)}\n".encode() + known)
+        return content.hexdigest()[:32]
+
+
+def kaggle_files(root: Path) -> Files:
+    """The folder with stage_2_train/ and stage_2_train.csv: `root` itself, one folder inside it, or in its .zip."""
+    if root.is_file():
+        archive = open_archive(root)
+        found = sorted(name for name in archive.members if f"/{name}".endswith("/stage_2_train.csv"))
+        for inside in (name.removesuffix("stage_2_train.csv") for name in found):
+            if any(name.startswith(f"{inside}stage_2_train/") for name in archive.members):
+                return archive.under(inside)
+        raise BadCohort(f"{root}: it holds no stage_2_train/ beside a stage_2_train.csv, as Kaggle's does")
+    return Folder(kaggle_folder(root))
 
 
 def kaggle_folder(root: Path) -> Path:
     """The folder with stage_2_train/ and stage_2_train.csv: `root` itself, or one folder inside it."""
-    if root.suffix == ".zip":
-        raise BadCohort(f"{root}: unpack it first: python -m zipfile -e {root.name} FOLDER, then data.root=FOLDER")
     if not root.is_dir():
-        raise BadCohort(f"{root}: there is no such folder; data.root is Kaggle's folder or the folder above it")
+        wanted = "data.root is Kaggle's folder, the folder above it, or its .zip"
+        raise BadCohort(f"{root}: there is no such {'file' if root.suffix == '.zip' else 'folder'}; {wanted}")
     for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir())):
         if (folder / "stage_2_train").is_dir() and (folder / "stage_2_train.csv").is_file():
             return folder
@@ -65,12 +89,12 @@ def kaggle_folder(root: Path) -> Path:
     raise BadCohort(f"{root}: {missing}, as Kaggle's does")
 
 
-def read_cohort(root: Path, *, spacing_required: bool = True, report: Report | None = None) -> Cohort:
+def read_cohort(root: Path | Files, *, spacing_required: bool = True, report: Report | None = None) -> Cohort:
     """Read the header of every file under `root`, flat or nested; hidden files are passed over."""
-    if not root.is_dir():
+    if isinstance(root, Path) and not root.is_dir():
         raise BadCohort(f"{root}: there is no such folder")
-    files = [file for file in sorted(root.rglob("*")) if file.is_file() and not file.name.startswith(".")]
-    return _read_files(root, files, spacing_required=spacing_required, report=report)
+    files = Folder(root) if isinstance(root, Path) else root
+    return _read_files(files, files.names(), spacing_required=spacing_required, report=report)
 
 
 def read_table(
@@ -90,8 +114,7 @@ def read_table(
         raise BadCohort(f"{path}: every row names a file of its own and a patient_id")
     if not rows[list(FINDINGS)].isin([0, 1]).all(axis=None):
         raise BadLabels(f"{path}: a label is 0 or 1")
-    files = [path.parent / file for file in rows["file"]]
-    cohort = _read_files(path.parent, files, spacing_required=spacing_required, report=report)
+    cohort = _read_files(Folder(path.parent), rows["file"].tolist(), spacing_required=spacing_required, report=report)
     by_file = rows.set_index("file").loc[cohort.table["file"]]
     cohort.table["patient_id"] = by_file["patient_id"].to_numpy()
     labels = by_file[list(FINDINGS)].astype(np.uint8).set_index(pd.Index(cohort.table["image_id"], name="image_id"))
@@ -99,50 +122,45 @@ def read_table(
     return cohort, labels
 
 
-def _read_files(root: Path, files: list[Path], *, spacing_required: bool, report: Report | None) -> Cohort:
-    rows, rejected = [], []
-    for done, (file, read) in enumerate(_read_rows(files, spacing_required), start=1):
-        name = _relative(file, root)
+def _read_files(files: Files, names: list[str], *, spacing_required: bool, report: Report | None) -> Cohort:
+    blocks: list[pd.DataFrame] = []
+    rows: list[Row] = []
+    rejected: list[Row] = []
+    for done, (name, read) in enumerate(_read_rows(files, names, spacing_required), start=1):
         if isinstance(read, BadSlice):
             rejected.append({"file": name, "reason": read.reason, "detail": read.detail})
         else:
             rows.append(read | {"file": name})
-        if report and (done % 100 == 0 or done == len(files)):
-            report(done, len(files))
+        if rows and (len(rows) == BLOCK or done == len(names)):
+            blocks.append(pd.DataFrame(rows))
+            rows = []
+        if report and (done % 100 == 0 or done == len(names)):
+            report(done, len(names))
     refused = pd.DataFrame(rejected, columns=["file", "reason", "detail"])
-    if not rows:
+    if not blocks:
         mostly = "".join(f" (mostly: {reason})" for reason in refused["reason"].mode()[:1])
-        raise BadCohort(f"{root}: none of its {len(files)} files is a CT slice{mostly}")
-    return Cohort(root=root, table=_in_order(root, pd.DataFrame(rows)), rejected=refused)
+        raise BadCohort(f"{files.root}: none of its {len(names)} files is a CT slice{mostly}")
+    table = _in_order(files.root, pd.concat(blocks, ignore_index=True))
+    return Cohort(files=files, table=table, rejected=refused)
 
 
 def _relative(file: Path, root: Path) -> str:
-    name = Path(os.path.relpath(file, root)).as_posix()
-    if not name.isprintable():
-        raise BadCohort(f"{root}: {name!a} is no name for a table; rename the file")
-    return name
+    return Path(os.path.relpath(file, root)).as_posix()
 
 
-def _read_rows(files: Sequence[Path], spacing_required: bool) -> Iterator[tuple[Path, Row | BadSlice]]:
-    def read(file: Path) -> tuple[Path, Row | BadSlice]:
+def _read_rows(files: Files, names: Sequence[str], spacing_required: bool) -> Iterator[tuple[str, Row | BadSlice]]:
+    for name in names:
+        if not name.isprintable():
+            raise BadCohort(f"{files.root}: {name!a} is no name for a table; rename the file")
+
+    def read(name: str) -> tuple[str, Row | BadSlice]:
         try:
-            return file, _row(read_header(file, spacing_required=spacing_required)) | _sample(file)
+            header, sample = files.read_header(name, spacing_required=spacing_required)
         except BadSlice as bad:
-            return file, bad
-        except OSError as error:
-            return file, BadSlice(file, "not_dicom", f"the file cannot be read: {error.strerror}")
+            return name, bad
+        return name, _row(header) | sample._asdict()
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(files), AHEAD):
-            yield from pool.map(read, files[start : start + AHEAD])
-
-
-def _sample(file: Path) -> Row:
-    """What tells a file from another one with the same header."""
-    with file.open("rb") as opened:
-        size = opened.seek(0, os.SEEK_END)
-        opened.seek(max(0, (size - SAMPLE_BYTES) // 2))
-        return {"bytes": size, "fingerprint": hashlib.sha256(opened.read(SAMPLE_BYTES)).hexdigest()[:16]}
+    return in_order(read, names, ahead=AHEAD)
 
 
 def _row(header: Header) -> Row:
@@ -176,3 +194,19 @@ def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:
         raise BadCohort(f"{root}: {detail}; keep one of each")
     order = ["patient_id", "study_id", "series_id", "position_mm", "image_id"]
     return table[list(COLUMNS)].sort_values(order, kind="stable").reset_index(drop=True)
+
+
+def neighbour_rows(table: pd.DataFrame, slices: int) -> Int64[np.ndarray, "n slices"]:
+    """For each row the rows of an odd number of slices of its series, itself in the middle; ends are repeated.
+
+    `table` has patient_id, study_id and series_id, in a cohort's order.
+    """
+    if slices < 1 or slices % 2 == 0:
+        raise ValueError(f"slices={slices}: a slice has as many neighbours below as above; give an odd number")
+    ids = table[["patient_id", "study_id", "series_id"]]
+    rows = np.arange(len(table))
+    begins = (ids != ids.shift()).any(axis=1).to_numpy()
+    first = np.maximum.accumulate(np.where(begins, rows, 0))
+    last = np.append(np.flatnonzero(begins)[1:], len(table))[np.cumsum(begins) - 1] - 1
+    offsets = np.arange(slices) - slices // 2
+    return np.clip(rows[:, None] + offsets, first[:, None], last[:, None])

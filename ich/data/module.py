@@ -11,6 +11,7 @@ from ich.ct.geometry import FullGeometry, HeadGeometry
 from ich.data import split
 from ich.data.augment import Augment
 from ich.data.batches import BadBatchSize, Batch, BatchReader, ReadAhead, TrainBatches, ValBatches
+from ich.data.faults import find_faults, shared_pixels
 from ich.data.source import Source
 from ich.data.store import Store, prepare_store
 from ich.findings import FINDINGS
@@ -44,9 +45,11 @@ class HeadCT(LightningDataModule):
         with bar("Reading headers") as report:
             cohort, labels = self.source.load(spacing_required=self.geometry.spacing_required, report=report)
         with bar("Preparing slices") as report:
-            self.store: Store = prepare_store(cohort, self.geometry, cache=self.source.cache, report=report)
+            store = prepare_store(cohort, self.geometry, cache=self.source.cache, report=report)
+        self.store: Store
+        self.store, left_out = self.source.policies.apply(find_faults(cohort, store, labels), store)
         self.cohort_digest = cohort.digest
-        self.left_out = pd.concat([cohort.rejected, self.store.rejected], ignore_index=True)
+        self.left_out = pd.concat([cohort.rejected, store.rejected, left_out], ignore_index=True)
         self.index: pd.DataFrame = self.store.index.reset_index(drop=True)
         self.labels = labels.loc[self.index["image_id"], list(FINDINGS)].to_numpy(np.uint8)
         self.folds = self._assign_folds()
@@ -63,7 +66,11 @@ class HeadCT(LightningDataModule):
         else:
             table = images.assign(**dict(zip(FINDINGS, self.labels.T, strict=True)))
             folds = split.assign_folds(
-                table, folds=self.source.folds, test_share=self.source.test_share, seed=self.source.fold_seed
+                table,
+                folds=self.source.folds,
+                test_share=self.source.test_share,
+                seed=self.source.fold_seed,
+                groups=shared_pixels(self.store),
             )
         split.check_folds(folds, fold=self.source.fold)
         return folds

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,12 +13,16 @@ import pandas as pd
 from annotated_types import Ge, Lt
 from filelock import FileLock
 
-from ich.data.cohort import BadCohort, Cohort, kaggle_folder, read_cohort, read_table
-from ich.data.labels import read_labels
+from ich.data.cohort import BadCohort, Cohort, kaggle_files, read_cohort, read_table
+from ich.data.faults import Policies
+from ich.data.files import Archive, Files, Folder
+from ich.data.labels import BadLabels, read_labels
 from ich.findings import FINDINGS
 from ich.progress import Report, bar
 
 Times = Annotated[int, Ge(1)]
+MAX_LABEL_BYTES = 2**29
+"""stage_2_train.csv has 120 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,7 @@ class Source(ABC):
     test_share: Annotated[float, Ge(0), Lt(1)] = 0.0
     folds_csv: Path | None = None
     repeat: Repeat = field(default_factory=Repeat)
+    policies: Policies = field(default_factory=Policies)
     num_workers: Annotated[int, Ge(0)] = 0
 
     def __post_init__(self) -> None:
@@ -90,7 +96,7 @@ class Phantom(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Rsna(Source):
-    """RSNA 2019: `root` is Kaggle's folder or the folder above it."""
+    """RSNA 2019: `root` is Kaggle's folder, the folder above it, or its .zip, which is read in place."""
 
     root: Path
 
@@ -109,9 +115,11 @@ class Table(Source):
 
 
 def _load_kaggle(root: Path, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
-    folder = kaggle_folder(root)
-    labels = read_labels(folder / "stage_2_train.csv")
-    cohort = read_cohort(folder / "stage_2_train", spacing_required=spacing_required, report=report)
+    files = kaggle_files(root)
+    folder = files.root
+    labels = _read_kaggle_labels(files)
+    images = files.under("stage_2_train/") if isinstance(files, Archive) else Folder(folder / "stage_2_train")
+    cohort = read_cohort(images, spacing_required=spacing_required, report=report)
     labelled = cohort.table["image_id"].isin(labels.index)
     if not labelled.any():
         detail = f"none of the {len(labelled)} images has a label in stage_2_train.csv"
@@ -121,6 +129,20 @@ def _load_kaggle(root: Path, *, spacing_required: bool, report: Report) -> tuple
     )
     rejected = pd.concat([cohort.rejected, left_out], ignore_index=True)
     return replace(cohort, table=cohort.table[labelled].reset_index(drop=True), rejected=rejected), labels
+
+
+def _read_kaggle_labels(files: Files) -> pd.DataFrame:
+    """Of an archive, through a copy of this one table: the readers of tables want a file."""
+    name = "stage_2_train.csv"
+    if not isinstance(files, Archive):
+        return read_labels(files.root / name)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / name
+        copy.write_bytes(files.read(name, limit=MAX_LABEL_BYTES))
+        try:
+            return read_labels(copy)
+        except BadLabels as error:
+            raise BadLabels(str(error).replace(str(copy), str(files.root / name))) from error
 
 
 def _digest(content: object) -> str:

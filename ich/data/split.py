@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ich.errors import InputError
 from ich.findings import FINDINGS
@@ -17,16 +19,21 @@ class BadFolds(InputError):
     """Folds that would leak, or that leave a part empty."""
 
 
-def assign_folds(images: pd.DataFrame, *, folds: int, test_share: float, seed: int) -> pd.DataFrame:
+def assign_folds(
+    images: pd.DataFrame, *, folds: int, test_share: float, seed: int, groups: Int64[np.ndarray, " n"] | None = None
+) -> pd.DataFrame:
     """image_id, patient_id and fold (0 .. folds - 1, or TEST) of each image.
 
     `images` has image_id, study_id, patient_id and the six labels. Patients are dealt out by their counts of positive
     studies of each label, and of slices (iterative stratification, after Sechidis et al., 2011): the rarest label's
-    patients first, each to the part that lacks most of what the patient has.
+    patients first, each to the part that lacks most of what the patient has. Patients with images of one of `groups`
+    (a number an image, -1: none) are dealt together: what is the same stays on one side.
     """
     studies = images.groupby(["patient_id", "study_id"])[list(FINDINGS)].max()
     counts = studies.groupby("patient_id").sum()
     counts["slices"] = images.groupby("patient_id").size()
+    party = _parties(counts.index, images["patient_id"], groups)
+    counts, patients = counts.groupby(party).sum(), counts.index
     if len(counts) < folds + (test_share > 0):
         raise BadFolds(f"{len(counts)} patients cannot fill {folds} folds; lower data.folds")
     parts = list(range(folds))
@@ -34,9 +41,23 @@ def assign_folds(images: pd.DataFrame, *, folds: int, test_share: float, seed: i
     if test_share > 0:
         parts, shares = [*parts, TEST], np.append(shares, test_share)
     dealt = _deal(counts.to_numpy(np.float64), shares, np.random.default_rng(seed))
-    fold = pd.Series(np.array(parts)[dealt], index=counts.index)
+    fold = pd.Series(np.array(parts)[dealt][party], index=patients)
     assigned = images[["image_id", "patient_id"]].reset_index(drop=True)
     return assigned.assign(fold=fold.loc[assigned["patient_id"]].to_numpy())
+
+
+def _parties(
+    patients: pd.Index, owners: pd.Series, groups: Int64[np.ndarray, " n"] | None
+) -> Int64[np.ndarray, " patients"]:
+    """The number of each patient's party, counted in the order of their first patients: linked by groups."""
+    owner = patients.get_indexer(pd.Index(owners))
+    shared = np.flatnonzero(groups >= 0) if groups is not None else np.array([], np.int64)
+    _, group = np.unique(groups[shared] if groups is not None else shared, return_inverse=True)
+    count = len(patients) + (int(group.max()) + 1 if len(group) else 0)
+    links = coo_array((np.ones(len(shared)), (owner[shared], len(patients) + group)), shape=(count, count))
+    party = connected_components(links, directed=False)[1][: len(patients)]
+    _, first, number = np.unique(party, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number].astype(np.int64)
 
 
 def _deal(

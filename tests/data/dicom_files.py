@@ -16,8 +16,11 @@ def write_slice(
     z: float | None = 0.0,
     tilt: float = 0.0,
     hu: int = 40,
+    air: int = -1000,
+    spacing: tuple[float, float] | None = (4.0, 4.0),
+    wrapped: bool = False,
 ) -> Path:
-    """A disc of `hu` in air, 64 x 64 pixels of 4 mm."""
+    """A disc of `hu` in `air`, 64 x 64 pixels of 4 mm; `wrapped`: signed in 12 bits that have no sign."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
@@ -31,14 +34,18 @@ def write_slice(
     )
     data.Modality, data.PhotometricInterpretation, data.SamplesPerPixel = "CT", "MONOCHROME2", 1
     data.Rows = data.Columns = 64
-    data.PixelSpacing = [4.0, 4.0]
+    if spacing is not None:
+        data.PixelSpacing = list(spacing)
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
     data.RescaleSlope, data.RescaleIntercept = 1, 0
     if z is not None:
         data.ImagePositionPatient = [0.0, 0.0, z]
         data.ImageOrientationPatient = [1, 0, 0, 0, round(float(np.cos(tilt)), 6), round(float(np.sin(tilt)), 6)]
     rows, columns = np.mgrid[:64, :64]
-    pixels = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 400, hu, -1000).astype("<i2")
+    pixels = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 400, hu, air).astype("<i2")
+    if wrapped:
+        data.BitsStored, data.HighBit, data.PixelRepresentation = 12, 11, 0
+        pixels = pixels % 4096
     data.PixelData = pixels.tobytes()
     path.parent.mkdir(parents=True, exist_ok=True)
     data.save_as(path, enforce_file_format=False)

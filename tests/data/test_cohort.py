@@ -5,10 +5,11 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from ich.data.cohort import BadCohort, kaggle_folder, read_cohort, read_table
+from ich.data.cohort import BadCohort, kaggle_files, kaggle_folder, neighbour_rows, read_cohort, read_table
 from ich.data.labels import BadLabels
 from ich.findings import FINDINGS
 from tests.data.dicom_files import write_slice
@@ -83,13 +84,13 @@ def test_kaggles_folder_or_the_one_above_it(tmp_path: Path) -> None:
     assert kaggle_folder(tmp_path) == kaggle_folder(folder) == folder
 
 
-def test_another_folder_a_missing_one_and_a_zip_are_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_another_folder_and_a_missing_one_are_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(BadCohort, match=r"holds stage_2_train/ and stage_2_train\.csv, as Kaggle's does"):
         kaggle_folder(tmp_path)
     with pytest.raises(BadCohort, match="there is no such folder"):
         kaggle_folder(tmp_path / "none")
-    with pytest.raises(BadCohort, match=r"unpack it first: python -m zipfile -e data\.zip FOLDER"):
-        kaggle_folder(tmp_path / "data.zip")
+    with pytest.raises(BadCohort, match=r"data\.zip: there is no such file; data\.root is Kaggle's folder"):
+        kaggle_files(tmp_path / "data.zip")
 
 
 def table_csv(folder: Path, rows: list[list[object]]) -> Path:
@@ -184,3 +185,23 @@ def test_real_series_stand_in_the_order_of_the_independent_table(mini: Path, rsn
     distinct = ~known.duplicated(["series_id", "z"], keep=False).to_numpy()
     assert table["image_id"][distinct].tolist() == known["image_id"][distinct].tolist()
     assert table["patient_id"].tolist() == known["patient_id"].tolist()
+
+
+def test_neighbours_stay_in_their_series_and_repeat_at_its_ends() -> None:
+    table = pd.DataFrame({"patient_id": "p", "study_id": "s", "series_id": ["a", "a", "a", "b", "c", "c"]})
+    assert neighbour_rows(table, 3).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 3], [4, 4, 5], [4, 5, 5]]
+    assert neighbour_rows(table, 1).tolist() == [[row] for row in range(6)]
+    assert neighbour_rows(table, 5)[1].tolist() == [0, 0, 1, 2, 2]
+    assert neighbour_rows(table, 5).dtype == np.int64
+
+
+def test_neighbours_are_of_the_same_patient() -> None:
+    """A table of one's own may give one series to two patients."""
+    table = pd.DataFrame({"patient_id": ["p", "q", "q"], "study_id": "s", "series_id": "a"})
+    assert neighbour_rows(table, 3).tolist() == [[0, 0, 0], [1, 1, 2], [1, 2, 2]]
+
+
+@pytest.mark.parametrize("slices", [0, 2, -1])
+def test_neighbours_are_as_many_above_as_below(slices: int) -> None:
+    with pytest.raises(ValueError, match="give an odd number"):
+        neighbour_rows(pd.DataFrame({"patient_id": ["p"], "study_id": "s", "series_id": "a"}), slices)

@@ -123,3 +123,25 @@ def test_a_missing_file_or_column_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("image,fold\na,0\n")
     with pytest.raises(BadFolds, match="it lacks image_id, patient_id"):
         read_folds(tmp_path / "f.csv", COHORT)
+
+
+def test_patients_who_share_pixels_are_dealt_together() -> None:
+    cohort = images(60)
+    owners = cohort["patient_id"].to_numpy()
+    groups = np.full(len(cohort), -1)
+    for number, some in enumerate((["p0", "p7"], ["p7", "p31"], ["p50", "p51"])):  # p0, p7 and p31 by way of p7
+        for patient in some:
+            groups[np.flatnonzero(owners == patient)[number]] = 10 * number
+    for seed in range(10):
+        table = assign_folds(cohort, folds=5, test_share=0.1, seed=seed, groups=groups)
+        fold = table.drop_duplicates("patient_id").set_index("patient_id")["fold"]
+        assert fold["p0"] == fold["p7"] == fold["p31"]
+        assert fold["p50"] == fold["p51"]
+        assert sorted(fold.unique()) == [-1, 0, 1, 2, 3, 4]
+
+
+def test_without_shared_pixels_folds_are_what_they_were() -> None:
+    cohort = images(60)
+    alone = assign_folds(cohort, folds=5, test_share=0.0, seed=3)
+    none = np.full(len(cohort), -1)
+    assert alone.equals(assign_folds(cohort, folds=5, test_share=0.0, seed=3, groups=none))

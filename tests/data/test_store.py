@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ich.ct.geometry import HeadGeometry, Prepared
 from ich.data.cohort import Cohort, read_cohort
-from ich.data.store import BadStore, prepare_store
+from ich.data.store import BadStore, begin_store, open_store, prepare_store
 from tests.data.dicom_files import write_slice
 
 
@@ -22,6 +23,8 @@ def cohort(tmp_path: Path) -> Cohort:
 
 
 SMALL = HeadGeometry(size=32)
+TWO = 2 * 2 * 32 * 32
+"""Bytes of a shard that holds two such slices."""
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -35,7 +38,7 @@ def test_rows_are_the_prepared_slices_in_the_cohorts_order(cohort: Cohort, tmp_p
     assert hu.dtype == np.int16
     assert hu[:, 16, 16].tolist() == [30, 31, 32, 33, 34]
     assert store.index["image_id"].tolist() == [f"ID_{number}" for number in range(5)]
-    assert store.index["warp_size"].tolist() == [32] * 5
+    assert store.columns(["warp_size"])["warp_size"].tolist() == [32] * 5
 
 
 def test_rows_may_be_read_in_any_order_and_twice_but_not_beyond_the_end(cohort: Cohort, tmp_path: Path) -> None:
@@ -107,15 +110,94 @@ def test_a_store_goes_to_another_process_by_name(cohort: Cohort, tmp_path: Path)
     assert np.array_equal(again.read(np.arange(5)), store.read(np.arange(5)))
 
 
-def test_killed_halfway_nothing_looks_complete_and_the_next_try_is_whole(cohort: Cohort, tmp_path: Path) -> None:
+def test_stopped_halfway_whole_shards_stay_and_the_next_try_reads_the_others_only(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    begun = begin_store(cohort, SMALL, cache=tmp_path / "cache", shard_bytes=TWO)
+    begun.write_one(0)
+    with pytest.raises(BadStore, match=r"damaged: .*index\.parquet"):
+        open_store(begun.folder)
+    for name in ("0.dcm", "1.dcm"):
+        (tmp_path / "in" / name).unlink()
+    assert len(prepare_store(cohort, SMALL, cache=tmp_path / "cache").index) == 5
+
+
+def test_stopped_inside_a_shard_nothing_of_it_is_left(cohort: Cohort, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     with pytest.raises(KeyboardInterrupt):
-        prepare_store(cohort, Interrupted(size=32), cache=cache)
-    assert not [folder for folder in (cache / "store").iterdir() if folder.is_dir() and folder.suffix != ".unfinished"]
-    assert len(prepare_store(cohort, SMALL, cache=cache).index) == 5
+        prepare_store(cohort, Interrupted(size=32), cache=cache, shard_bytes=TWO)
+    left = {file.name for file in (cache / "store").glob("*/*")}
+    assert left == {"store.json", "00000.bin", "00000.parquet"}
 
 
-@pytest.mark.parametrize("damage", ["hu.bin", "index.parquet", "store.json"])
+@pytest.mark.parametrize("order", [[2, 0, 1], [1, 1, 2, 0], [0, 1, 2, 3]])
+def test_shards_prepared_alone_in_any_order_make_the_same_store(
+    cohort: Cohort, tmp_path: Path, order: list[int]
+) -> None:
+    whole = prepare_store(cohort, SMALL, cache=tmp_path / "whole", shard_bytes=TWO)
+    for number in order:
+        begun = begin_store(cohort, SMALL, cache=tmp_path / "parts", shard_bytes=TWO)
+        begun.write_one(number)
+    assert begun.is_whole
+    assert content(begun.folder) == content(whole.folder)
+
+
+def test_shards_are_no_part_of_what_is_read(cohort: Cohort, tmp_path: Path) -> None:
+    rows = np.array([4, 0, 3, 3])
+    one = prepare_store(cohort, SMALL, cache=tmp_path / "one")
+    several = prepare_store(cohort, SMALL, cache=tmp_path / "several", shard_bytes=TWO)
+    assert one.digest == several.digest
+    assert len(list(several.folder.glob("*.bin"))) == 3
+    assert np.array_equal(one.read(rows), several.read(rows))
+    given = np.zeros((4, 32, 32), np.int16)
+    for store in (one, several):
+        assert store.read(rows, out=given) is given
+        assert given[:, 16, 16].tolist() == [34, 30, 33, 33]
+
+
+def test_the_cohort_lies_beside_the_store_as_a_table(cohort: Cohort, tmp_path: Path) -> None:
+    prepare_store(cohort, SMALL, cache=tmp_path)
+    table = pd.read_parquet(tmp_path / "cohort" / f"{cohort.digest}.parquet")
+    pd.testing.assert_frame_equal(table, cohort.table, check_dtype=False)
+
+
+def test_a_store_that_was_begun_keeps_its_shards(cohort: Cohort, tmp_path: Path) -> None:
+    begin_store(cohort, SMALL, cache=tmp_path, shard_bytes=TWO).write_one(0)
+    assert len(begin_store(cohort, SMALL, cache=tmp_path).shards) == 3
+
+
+def test_chosen_rows_are_a_store_of_their_own_also_in_another_process(cohort: Cohort, tmp_path: Path) -> None:
+    store = prepare_store(cohort, SMALL, cache=tmp_path / "cache", shard_bytes=TWO).choose(np.array([1, 3, 4]))
+    for some in (store, pickle.loads(pickle.dumps(store)), store.choose(np.arange(3))):
+        assert len(some) == 3
+        assert some.index["image_id"].tolist() == ["ID_1", "ID_3", "ID_4"]
+        assert some.read(np.array([2, 0]))[:, 16, 16].tolist() == [34, 31]
+        with pytest.raises(IndexError):
+            some.read(np.array([3]))
+
+
+def test_the_index_knows_what_hu_were_before_clipping(tmp_path: Path) -> None:
+    for image, hu in (("ID_a", 40), ("ID_metal", 9000), ("ID_b", 40)):
+        write_slice(tmp_path / "in" / f"{image}.dcm", image=image, hu=hu)
+    store = prepare_store(read_cohort(tmp_path / "in"), SMALL, cache=tmp_path)
+    index = store.columns(["image_id", "pixels", "lowest_hu", "highest_hu", "wrapped"]).set_index("image_id")
+    assert index["highest_hu"].to_dict() == {"ID_a": 40, "ID_b": 40, "ID_metal": 9000}
+    assert (index["lowest_hu"] == -1000).all()
+    assert not index["wrapped"].any()
+    assert index.loc["ID_a", "pixels"] == index.loc["ID_b", "pixels"] != index.loc["ID_metal", "pixels"]
+
+
+def test_a_changed_byte_is_found_by_its_checksum(cohort: Cohort, tmp_path: Path) -> None:
+    store = prepare_store(cohort, SMALL, cache=tmp_path / "cache", shard_bytes=TWO)
+    assert not list(store.damaged())
+    file = store.folder / "00001.bin"
+    damaged = bytearray(file.read_bytes())
+    damaged[-1] ^= 1
+    file.write_bytes(damaged)
+    assert list(open_store(store.folder).damaged()) == ["ID_3 (3.dcm)"]
+
+
+@pytest.mark.parametrize("damage", ["00000.bin", "index.parquet", "store.json"])
 def test_a_damaged_store_is_refused_with_the_way_out(cohort: Cohort, tmp_path: Path, damage: str) -> None:
     store = prepare_store(cohort, SMALL, cache=tmp_path / "cache")
     file = tmp_path / "cache" / "store" / store.digest / damage
@@ -140,13 +222,15 @@ def test_two_processes_at_once_leave_one_whole_store(cohort: Cohort, tmp_path: P
     assert content(tmp_path / "cache" / "store" / alone.digest) == content(tmp_path / "alone" / "store" / alone.digest)
 
 
-def test_a_place_that_cannot_be_written_is_named(
+def test_a_full_disk_is_named_and_what_is_written_stays(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object, **__: object) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pandas.DataFrame.to_parquet", full)
-    with pytest.raises(BadStore, match=r"No space left on device; data\.cache names another place"):
-        prepare_store(cohort, SMALL, cache=tmp_path / "cache")
-    assert not [folder for folder in (tmp_path / "cache" / "store").iterdir() if folder.is_dir()]
+    begun = begin_store(cohort, SMALL, cache=tmp_path, shard_bytes=TWO)
+    begun.write_one(0)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(BadStore, match=r"No space left on device; data\.cache names another place; what is written"):
+        prepare_store(cohort, SMALL, cache=tmp_path)
+    assert {file.name for file in begun.folder.glob("0*")} == {"00000.bin", "00000.parquet"}

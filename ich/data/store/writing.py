@@ -1,0 +1,196 @@
+"""A store, written shard by shard: killed anywhere it goes on where it was, and many processes may share the work.
+
+A folder is a whole store once its index is there. Before, each shard that is there is whole; locks lie beside the
+folder, so that what it holds is the same bytes however it came about.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from ich.ct.dicom import BadSlice
+from ich.ct.geometry import FullGeometry, HeadGeometry
+from ich.data.cohort import COLUMNS, Cohort
+from ich.data.store.reading import (
+    DESCRIPTION,
+    FORMAT,
+    INDEX_FILE,
+    REJECTED,
+    WRITE_ANEW,
+    BadStore,
+    Store,
+    digest_of,
+    open_store,
+)
+from ich.data.store.shard import COHORT, INDEX, REFUSAL, Entry, Shard, whole
+from ich.data.threads import in_order
+from ich.progress import Report
+
+SHARD_BYTES = 2**31
+"""16,384 slices of 256 x 256: 46 shards for RSNA 2019."""
+AHEAD = 64
+"""Slices that threads may be ahead of the file."""
+
+ROW_GROUP = 2**16
+"""Rows of the index that are decoded at a time: the whole of it at once takes twice the memory."""
+
+
+def prepare_store(
+    cohort: Cohort,
+    geometry: HeadGeometry | FullGeometry,
+    *,
+    cache: Path,
+    report: Report | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> Store:
+    """The store of this cohort and geometry under `cache`; what of it is not there yet is written first."""
+    unfinished = begin_store(cohort, geometry, cache=cache, shard_bytes=shard_bytes)
+    if not unfinished.is_whole:
+        unfinished.write(report)
+    return open_store(unfinished.folder)
+
+
+def begin_store(
+    cohort: Cohort, geometry: HeadGeometry | FullGeometry, *, cache: Path, shard_bytes: int = SHARD_BYTES
+) -> "Unfinished":
+    """The folder of a store with its description. One that was begun keeps its shards, whatever `shard_bytes` says."""
+    described: dict[str, Any] = {
+        "format": FORMAT,
+        "geometry": {"name": type(geometry).__name__} | asdict(geometry),
+        "cohort": cohort.digest,
+    }
+    _keep_cohort(cohort, cache / "cohort" / f"{described['cohort']}.parquet")
+    folder = cache / "store" / digest_of(described)
+    in_shard = max(1, shard_bytes // (2 * geometry.size**2))
+    described |= {"slices_in_shard": in_shard, "shards": -(-len(cohort.table) // in_shard)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not (folder / DESCRIPTION).exists():
+                with whole(folder / DESCRIPTION) as file:
+                    file.write((json.dumps(described, indent=2, sort_keys=True) + "\n").encode())
+        found = json.loads((folder / DESCRIPTION).read_text())
+        in_shard, shards = int(found["slices_in_shard"]), int(found["shards"])
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadStore(f"{folder}: damaged: {error}; {WRITE_ANEW}") from error
+    if shards != -(-len(cohort.table) // in_shard):
+        raise BadStore(f"{folder}: damaged: {shards} shards of {in_shard} slices are another cohort's; {WRITE_ANEW}")
+    return Unfinished(folder=folder, cohort=cohort, geometry=geometry, in_shard=in_shard)
+
+
+def _keep_cohort(cohort: Cohort, path: Path) -> None:
+    """The table that the store was made of, also with slices whose pixels cannot be read."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                table = pa.Table.from_pandas(cohort.table[list(COLUMNS)], pa.schema(COHORT), preserve_index=False)
+                with whole(path) as file:
+                    pq.write_table(table.replace_schema_metadata(), file, row_group_size=ROW_GROUP)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> BadStore:
+    detail = "data.cache names another place; what is written stays good"
+    return BadStore(f"{folder}: cannot be written: {error}; {detail}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """A store to be, of which some shards may be there."""
+
+    folder: Path
+    cohort: Cohort
+    geometry: HeadGeometry | FullGeometry
+    in_shard: int
+
+    @property
+    def is_whole(self) -> bool:
+        return (self.folder / INDEX_FILE).exists()
+
+    @property
+    def shards(self) -> list[Shard]:
+        count, step = len(self.cohort.table), self.in_shard
+        return [
+            Shard(folder=self.folder, number=number, rows=range(start, min(start + step, count)))
+            for number, start in enumerate(range(0, count, step))
+        ]
+
+    def write(self, report: Report | None = None) -> None:
+        """Every shard that is missing. Where another process has one, first the others, then what it may leave."""
+        while missing := [shard for shard in self.shards if not shard.is_there]:
+            written = [self._write_shard(shard, report, wait=False) for shard in missing]
+            if not any(written):
+                self._write_shard(missing[0], report, wait=True)
+        self.finish()
+
+    def write_one(self, number: int, report: Report | None = None) -> None:
+        """One shard alone, or none beyond the last; whoever writes the last missing one finishes the store."""
+        shards = self.shards
+        for shard in shards[number : number + 1]:
+            self._write_shard(shard, report, wait=True)
+        if all(shard.is_there for shard in shards):
+            self.finish()
+
+    def _write_shard(self, shard: Shard, report: Report | None, *, wait: bool) -> bool:
+        """Whether the shard is there now; not, without `wait`, where another process is writing it."""
+        try:
+            with FileLock(f"{self.folder}.{shard.number:05d}.lock", timeout=-1 if wait else 0):
+                if not shard.is_there:
+                    shard.write(self._prepare(shard.rows, report))
+        except Timeout:
+            return False
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        return True
+
+    def _prepare(self, rows: range, report: Report | None) -> Any:
+        """Cohort row and slice of each row: each file's pixels once, in order, a little ahead of the writing."""
+        known = self.cohort.table.iloc[rows.start : rows.stop][list(COLUMNS)].to_dict("records")
+        files = [str(row["file"]) for row in known]
+        for done, (row, entry) in enumerate(zip(known, in_order(self._entry, files, ahead=AHEAD), strict=True), 1):
+            yield row, entry
+            if report:
+                report(rows.start + done, len(self.cohort.table))
+
+    def _entry(self, name: str) -> Entry | BadSlice:
+        try:
+            one = self.cohort.files.read_slice(name, spacing_required=self.geometry.spacing_required)
+        except BadSlice as bad:
+            # Its header was read a moment ago: what is no DICOM now is no damaged slice, left out for ever.
+            if bad.reason in ("empty", "not_dicom"):
+                detail = f"it vanished or changed while slices were prepared ({bad.detail})"
+                raise BadStore(f"{bad.path}: {detail}; start again: what is written stays good") from bad
+            return bad
+        return Entry.of(one, self.geometry.prepare(one.hu, one.header.spacing_mm))
+
+    def finish(self) -> None:
+        """One index of all shards; with it the store is whole."""
+        try:
+            with FileLock(f"{self.folder}.lock"):
+                if not self.is_whole:
+                    self._merge()
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+
+    def _merge(self) -> None:
+        table = pa.concat_tables([pq.read_table(shard.table) for shard in self.shards])
+        readable = pc.is_null(table["reason"])
+        rejected = table.filter(pc.invert(readable)).select(["file", *REFUSAL]).to_pandas()
+        index = table.filter(readable).select(INDEX.names)
+        if not index.num_rows:
+            reason = rejected["reason"].iloc[0]
+            raise BadStore(f"{self.cohort.root}: none of its {len(rejected)} slices can be read (first: {reason})")
+        with whole(self.folder / REJECTED) as file:
+            rejected.to_csv(file, index=False)
+        with whole(self.folder / INDEX_FILE) as file:
+            pq.write_table(index, file, row_group_size=ROW_GROUP)
