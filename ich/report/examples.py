@@ -40,7 +40,7 @@ def draw_gallery(cohort: Cohort, labels: pd.DataFrame, *, count: int) -> tuple[F
             rows[name] = row
     missing = [kind for kind in KINDS if kind not in rows]
     said = "slices that show one kind alone come first"
-    return gallery_figure(rows, count), said + (f"; there is none of {', '.join(missing)}" if missing else "")
+    return gallery_figure(rows), said + (f"; there is none of {', '.join(missing)}" if missing else "")
 
 
 def _square(one: Slice) -> Int16[np.ndarray, "side side"]:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from ich.ct.geometry import MAX_SIZE, MIN_SIZE, FullGeometry, HeadGeometry, Prepared
 from ich.ct.windowing import Window, apply_window
@@ -25,6 +26,8 @@ NAMES: dict[tuple[float, float], str] = {
     (32, 8): "grey-white",
 }
 """The thesis's windows."""
+COLUMNS = 6
+"""Of the gallery: the longest name of a kind fits under a picture."""
 MARK = "#f2b705"
 """On grey pictures: also far brighter than what it lies on."""
 
@@ -72,19 +75,23 @@ class Shown:
 
 
 @styled
-def gallery_figure(rows: Mapping[str, Sequence[Shown]], columns: int) -> Figure:
-    """Rows of slices in the brain window, each row under its name."""
-    side = WIDTH / columns
-    figure = Figure(figsize=(WIDTH, (side + 0.5) * len(rows)), layout="constrained")
-    for line, (name, row) in zip(figure.subplots(len(rows), columns, squeeze=False), rows.items(), strict=True):
-        for axes in line:
+def gallery_figure(rows: Mapping[str, Sequence[Shown]]) -> Figure:
+    """Slices in the brain window, each kind from a line of its own on, under its name."""
+    lines = [
+        (name if start == 0 else "", row[start : start + COLUMNS])
+        for name, row in rows.items()
+        for start in range(0, len(row), COLUMNS)
+    ]
+    figure = Figure(figsize=(WIDTH, (WIDTH / COLUMNS + 0.5) * len(lines)), layout="constrained")
+    for every, (name, line) in zip(figure.subplots(len(lines), COLUMNS, squeeze=False), lines, strict=True):
+        for axes in every:
             axes.set_axis_off()
-        for axes, one in zip(line, row, strict=False):
+        for axes, one in zip(every, line, strict=False):
             axes.set_axis_on()
             axes.imshow(_grey(one.hu, BRAIN), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             _bare(axes, "")
             axes.set_xlabel(one.caption, fontsize=7)
-        line[0].set_title(name, fontsize=10, weight="bold")
+        every[0].set_title(name, fontsize=10, weight="bold")
     return figure
 
 
@@ -161,7 +168,8 @@ def steps_figure(one: Followed, window: Window) -> Figure:
     _lay(resampled, one.whole, window, _whole_box(one))
     _outline(resampled, square, "-")
     height, width = one.hu.shape
-    pixels = f"{height} x {width} pixels of {one.spacing_mm[0]:.3g} {unit}"
+    spacing = " x ".join(dict.fromkeys(f"{side:.3g}" for side in one.spacing_mm))
+    pixels = f"{height} x {width} pixels of {spacing} {unit}"
     _bare(resampled, f"resampled: {pixels} become\n{len(one.whole)} x {len(one.whole)} of {step:.3g} {unit}")
     _lay(cropped, one.prepared.hu, window, square, clip=inside)
     _bare(cropped, "cropped: what of the slice lies in the square" + _round_what(one))
@@ -245,6 +253,8 @@ def _histogram(axes: Axes, values: np.ndarray, name: str) -> None:
     step = max(1, (high - low) // 200)
     axes.hist(values.ravel(), bins=list(range(low, high + step + 1, step)), color=DARK, histtype="stepfilled")
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel(name)
     axes.set_ylabel("pixels" if step == 1 else f"pixels, {step} values a bar")
 

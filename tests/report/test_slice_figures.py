@@ -55,10 +55,14 @@ def test_every_window_is_shown_by_name() -> None:
     assert any(axes.lines and axes.lines[0].get_xdata()[0] == 0 for axes in spans)
 
 
-def test_a_gallery_has_its_names_and_captions() -> None:
-    square = np.zeros((8, 8), np.int16)
-    rows = {"epidural": [slice_figures.Shown(hu=square, caption="and subdural")]}
-    figure = slice_figures.gallery_figure(rows, 3)
-    assert figure.axes[0].get_title(loc="left") == "epidural"
+def test_a_gallery_has_its_names_and_captions_and_six_columns() -> None:
+    one = slice_figures.Shown(hu=np.zeros((8, 8), np.int16), caption="and subdural")
+    figure = slice_figures.gallery_figure({"epidural": [one] * 8, "subdural": [one]})
+    assert [axes.get_title(loc="left") for axes in figure.axes[::6]] == ["epidural", "", "subdural"]
+    assert [axes.axison for axes in figure.axes] == [True] * 8 + [False] * 4 + [True] + [False] * 5
     assert figure.axes[0].get_xlabel() == "and subdural"
-    assert not figure.axes[1].axison
+
+
+def test_pixels_that_are_not_square_are_said_with_both_sides() -> None:
+    figure = slice_figures.steps_figure(followed((1.0, 1.25)), BRAIN)
+    assert "200 x 200 pixels of 1 x 1.25 mm" in figure.axes[0].get_title(loc="left")
