@@ -117,7 +117,7 @@ def test_a_label_csv_alone_is_enough(project: Project, tmp_path: Path) -> None:
 
 def test_what_a_file_says_is_text_on_the_page_and_in_the_figures(project: Project, tmp_path: Path) -> None:
     """Ids of markup, of mathematics that is none, and of letters that no font has; a file's name of markup."""
-    names = ["<script>alert(1)</script>", r"$\frac{", "\U0001f9e0\u6f22"]
+    names = ["<script>alert(1)</script>", r"$\frac{$", "\U0001f9e0\u6f22"]
     table = pd.DataFrame(0, index=pd.Index(names, name="image_id"), columns=list(FINDINGS))
     table.loc[names[1], ["subdural", "any"]] = 1
     write_labels(tmp_path / "<img src=x>.csv", table)

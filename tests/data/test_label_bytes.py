@@ -92,6 +92,12 @@ def test_anything_else_is_left_to_the_careful_reader(tmp_path: Path, change: obj
     assert read_flawless(written(tmp_path / "l.csv", change(GOOD))) is None  # type: ignore[operator]
 
 
+def test_a_line_that_ends_otherwise_than_the_header_is_left_to_it_too(tmp_path: Path) -> None:
+    path = written(tmp_path / "l.csv", GOOD, end="\r\n", last="\r\n")
+    path.write_bytes(path.read_bytes().replace(b"_any,0\r\n", b"_any,0x\n"))
+    assert read_flawless(path) is None
+
+
 @pytest.mark.parametrize("content", [b"", b"ID,Label", b"ID,Labels\n", b"\0" * 3 * BLOCK, b"ID,Label\n" + b"9" * BLOCK])
 def test_a_file_of_another_kind_is_left_to_it_too(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "l.csv").write_bytes(content)
