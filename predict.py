@@ -27,11 +27,12 @@ def predict(cfg: DictConfig) -> None:
     """Probabilities of every readable slice of `input`, and the reasons for the rest."""
     # Imported here, so that --help needs no torch.
     from ich.predictor import Predictor
-    from ich.report.predictions import predict_folder, write_predictions
+    from ich.report.predictions import make_output, predict_folder, write_predictions
     from ich.report.tracking import resolve_checkpoint
 
     predictor = Predictor.load(resolve_checkpoint(cfg.checkpoint), cfg.device)
     output = Path(cfg.output)
+    make_output(output)
     predictions = predict_folder(predictor, Path(cfg.input), batch_size=cfg.batch_size, leave_out=output)
     write_predictions(predictions, output)
     print(predictions.summary(), output, sep=": ")

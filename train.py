@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Lt
 from omegaconf import DictConfig
 
 from ich import config
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Keys:
     """The keys of conf/train.yaml that are no group."""
 
-    seed: Annotated[int, Ge(0)]
+    seed: Annotated[int, Ge(0), Lt(2**32)]
     checkpoint: str | None
     fit: bool
 

@@ -22,6 +22,10 @@ class BadCheckpoint(InputError):
     """A file that is no checkpoint of ich, or not of this version."""
 
 
+class NoDevice(InputError):
+    """A device that this machine does not have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictor:
     """A classifier in evaluation mode with the geometry it was trained on."""
@@ -41,7 +45,7 @@ class Predictor:
             context=signature.build(settings["context"]),
         )
         load_weights(classifier, state, checkpoint)
-        where = torch.device(_best_device() if device == "auto" else device)
+        where = _find_device(device)
         return cls(classifier=classifier.eval().to(where), geometry=signature.build(settings["geometry"]), device=where)
 
     def read(self, source: Path | bytes) -> tuple[str, Int16[np.ndarray, "size size"]]:
@@ -62,7 +66,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise BadCheckpoint(f"{path}: no checkpoint that can be read safely: {str(error).splitlines()[0]}") from error
+        raise BadCheckpoint(f"{path}: no checkpoint that train.py wrote, or a damaged one") from error
     if not isinstance(state, dict) or not {"state_dict", "settings"} <= state.keys():
         raise BadCheckpoint(f"{path}: not a checkpoint of ich: it has no settings; give one that train.py wrote")
     return state
@@ -74,15 +78,25 @@ def load_weights(classifier: HemorrhageClassifier, state: dict[str, Any], path: 
     weights = {
         name.removeprefix(prefix): value for name, value in state["state_dict"].items() if name.startswith(prefix)
     }
+    fixed = {name: value for name, value in classifier.named_buffers() if name.startswith("window.")}
+    others = [name for name, value in fixed.items() if not torch.equal(weights.get(name, value).cpu(), value.cpu())]
     try:
+        if others:  # loading would replace them in silence
+            raise RuntimeError(f"other {', '.join(others)}")
         classifier.load_state_dict(weights)
     except RuntimeError as error:
+        named = state["settings"].get("model", {}).get("name", "unknown")
         raise BadCheckpoint(
-            f"{path}: its weights are of another model, window or context than this configuration: {error}"
+            f"{path}: its weights (of {named}) are of another model, window or context than this configuration; "
+            "config.yaml of its run says which"
         ) from error
 
 
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def _find_device(asked: str) -> torch.device:
+    """The device asked for, or the best one; raises NoDevice."""
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if asked == "auto":
+        return torch.device(next(name for name, is_here in here.items() if is_here))
+    if not here[asked]:
+        raise NoDevice(f"device={asked}: this machine has none that torch can use; take device=auto or device=cpu")
+    return torch.device(asked)

@@ -1,6 +1,7 @@
 """predict.py as a user runs it: every file in one of two tables, and a submission."""
 
 import csv
+import os
 import resource
 import shutil
 import time
@@ -116,6 +117,17 @@ def test_a_mistake_is_one_message(project: Project, trained: Trained, words: lis
     done = project.run("predict.py", *words, code=code)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_name_that_is_no_text_and_an_output_that_is_the_input(
+    project: Project, trained: Trained, tmp_path: Path
+) -> None:
+    file = next((project.root / "cache" / "phantom").rglob("*.dcm"))
+    shutil.copy(file, os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff.dcm"))
+    for _ in range(2):  # what the first wrote there is no input of the second
+        project.run("predict.py", f"checkpoint={trained.checkpoint}", f"input={tmp_path}", f"output={tmp_path}")
+        assert pd.read_csv(tmp_path / "probabilities.csv")["file"].tolist() == ["odd\\xff.dcm"]
+        assert pd.read_csv(tmp_path / "rejected.csv").empty
 
 
 def test_an_empty_folder_is_refused(project: Project, trained: Trained, tmp_path: Path) -> None:

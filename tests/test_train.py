@@ -128,6 +128,8 @@ def test_validation_without_a_checkpoint_is_refused(project: Project) -> None:
 def test_weights_of_another_model_are_refused_in_words(project: Project, trained: Trained) -> None:
     done = project.run("train.py", *SMALL, "window=brain", f"checkpoint={trained.checkpoint}", code=1)
     assert "another model, window or context" in done.stderr
+    other = project.run("train.py", *SMALL, "window=brain3", f"checkpoint={trained.checkpoint}", code=1)
+    assert "another model, window or context" in other.stderr  # of the same shape, and still another window
     assert "Traceback" not in done.stderr
 
 

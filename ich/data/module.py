@@ -37,6 +37,8 @@ class HeadCT(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         self._open()
+        if stage == "fit":  # before a scheduler is told of no steps
+            self._check_batch_size()
 
     def _open(self) -> None:
         """Read everything once a process; what is missing in the cache is written first, under a lock."""
@@ -102,14 +104,18 @@ class HeadCT(LightningDataModule):
         return len(self._repeated_train_rows()) // self.source.batch_size
 
     def train_dataloader(self) -> ReadAhead | DataLoader[Batch]:
+        self._check_batch_size()
         rank, processes = self._place()
+        batches = TrainBatches(self._repeated_train_rows(), self.source.batch_size, self.seed, rank, processes)
+        return self._loader(batches)
+
+    def _check_batch_size(self) -> None:
+        _, processes = self._place()
         if not self.num_train_batches or self.source.batch_size % processes:
             raise BadBatchSize(
                 f"data.batch_size={self.source.batch_size} is over all processes: it must divide by their number, "
                 f"{processes}, and not exceed the {len(self._repeated_train_rows())} training slices"
             )
-        batches = TrainBatches(self._repeated_train_rows(), self.source.batch_size, self.seed, rank, processes)
-        return self._loader(batches)
 
     def val_dataloader(self) -> ReadAhead | DataLoader[Batch]:
         rank, processes = self._place()

@@ -1,14 +1,17 @@
 """timm backbones by name, behind an explicit signature. The only importer of timm."""
 
 import difflib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Annotated
 
 import timm
 import torch
 from annotated_types import Ge, Lt
 from jaxtyping import Float
+from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from ich.errors import InputError
@@ -16,6 +19,14 @@ from ich.findings import FINDINGS
 
 PRIOR_WEIGHT = 0.1
 """Times the head's first weights where it starts at the prevalence, so that the first loss is near the floor."""
+
+
+MOST = 0.9
+"""Of a network's tensors must stand in a file of its weights; the head and the statistics of some norms need not."""
+
+
+class BadWeights(InputError):
+    """A file that holds no weights of this network."""
 
 
 class UnknownHead(InputError):
@@ -45,6 +56,7 @@ class Backbone:
 
     def create(self, in_chans: int) -> nn.Module:
         """The network: [B, in_chans, S, S] to logits [B, 6]; pretrained stems are adapted to `in_chans` by timm."""
+        held = _read_weights(self.weights) if self.weights else None
         network = timm.create_model(
             self.name,
             pretrained=self.pretrained or self.weights is not None,
@@ -53,6 +65,8 @@ class Backbone:
             num_classes=len(FINDINGS),
             drop_rate=self.drop_rate,
         )
+        if held is not None:
+            _refuse_other_weights(self.weights, held, network)
         return network.to(memory_format=torch.channels_last)
 
     def normalization(self, in_chans: int) -> tuple[Float[Tensor, "in_chans 1 1"], Float[Tensor, "in_chans 1 1"]]:
@@ -63,6 +77,23 @@ class Backbone:
         mean, std = (torch.tensor(values, dtype=torch.float32) for values in (config.mean, config.std))
         which = torch.arange(in_chans) % len(mean)
         return mean[which].view(-1, 1, 1), std[which].view(-1, 1, 1)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        held: dict[str, Tensor] = load_state_dict(path, weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise BadWeights(f"{path}: no weights that can be read safely") from error
+    return held
+
+
+def _refuse_other_weights(path: Path | None, held: Collection[str], network: nn.Module) -> None:
+    """timm passes over whatever does not fit: weights of another network would leave this one as it was born."""
+    own = network.state_dict()
+    fitting = sum(name in held for name in own)
+    if fitting < MOST * len(own):
+        named = type(network).__name__
+        raise BadWeights(f"{path}: it holds {fitting} of the {len(own)} tensors of {named}; it is of another network")
 
 
 def start_at(network: nn.Module, prevalence: Float[Tensor, " 6"]) -> None:

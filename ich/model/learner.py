@@ -17,11 +17,16 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from ich import metric
 from ich.data.batches import Batch
 from ich.data.module import HeadCT
+from ich.errors import InputError
 from ich.model.classifier import HemorrhageClassifier
 
 MONITOR = "val/weighted_log_loss"
 TOTAL_STEPS = ("total_steps", "T_max")
 """What schedulers call the length of the whole training; filled in where the configuration leaves it out."""
+
+
+class TooShort(InputError):
+    """A training with fewer steps than its scheduler has phases."""
 
 
 class Scored(NamedTuple):
@@ -118,7 +123,13 @@ class Learner(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(_parameter_groups(self.classifier))
         length = {name: self._total_steps() for name in TOTAL_STEPS if _is_open(self.scheduler, name)}
-        scheduler = self.scheduler(optimizer, **length)
+        try:
+            scheduler = self.scheduler(optimizer, **length)
+        except (ValueError, ZeroDivisionError) as error:  # OneCycleLR divides by its phases' lengths
+            raise TooShort(
+                f"the training of {self._total_steps()} steps is too short for its scheduler ({error}); "
+                "train longer, or take scheduler=constant"
+            ) from error
         if isinstance(scheduler, ReduceLROnPlateau):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": MONITOR}}
         interval = "step" if length else "epoch"

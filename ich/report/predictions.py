@@ -17,6 +17,20 @@ from ich.findings import FINDINGS
 from ich.predictor import Predictor
 from ich.progress import bar
 
+TABLES = ("probabilities.csv", "rejected.csv", "submission.csv")
+
+
+class BadOutput(InputError):
+    """There is no place to write to."""
+
+
+def make_output(output: Path) -> None:
+    """The folder that predictions go to, before anything is predicted. Raises BadOutput."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadOutput(f"{output}: no folder can be made here: {error.strerror}") from error
+
 
 class BadInput(InputError):
     """There is nothing to predict."""
@@ -71,12 +85,12 @@ def predict_folder(
 
 def write_predictions(predictions: Predictions, output: Path) -> None:
     """probabilities.csv, rejected.csv, submission.csv; the submission has an image once that several files hold."""
-    output.mkdir(parents=True, exist_ok=True)
+    probabilities, rejected, submission = (output / name for name in TABLES)
     table = predictions.probabilities
-    table.to_csv(output / "probabilities.csv", index=False, float_format="%.17g")
-    predictions.rejected.to_csv(output / "rejected.csv", index=False)
+    table.to_csv(probabilities, index=False, float_format="%.17g")
+    predictions.rejected.to_csv(rejected, index=False)
     images = table.drop_duplicates("image_id")
-    write_submission(output / "submission.csv", images["image_id"].tolist(), images[list(FINDINGS)].to_numpy())
+    write_submission(submission, images["image_id"].tolist(), images[list(FINDINGS)].to_numpy())
 
 
 def _list_files(source: Path, leave_out: Path | None) -> tuple[Path, list[Path]]:
@@ -85,7 +99,15 @@ def _list_files(source: Path, leave_out: Path | None) -> tuple[Path, list[Path]]
     if not source.is_dir():
         raise BadInput(f"{source}: there is no such file or folder; input= takes a DICOM file or a folder of them")
     passed = leave_out.resolve() if leave_out else None
-    files = sorted(file for file in source.rglob("*") if file.is_file() and passed not in file.resolve().parents)
+    if passed and (passed == source.resolve() or passed in source.resolve().parents):
+        mine, passed = {passed / name for name in TABLES}, None
+    else:
+        mine = set()
+    files = sorted(
+        file
+        for file in source.rglob("*")
+        if file.is_file() and file.resolve() not in mine and passed not in file.resolve().parents
+    )
     if not files:
         raise BadInput(f"{source}: the folder is empty; input= takes a DICOM file or a folder of them")
     return source, files
@@ -109,8 +131,13 @@ def _read(predictor: Predictor, root: Path, file: Path) -> _Read | BadSlice:
         image_id, hu = predictor.read(file)
     except BadSlice as bad:
         return bad
-    return _Read(file=file.relative_to(root).as_posix(), image_id=image_id, hu=hu)
+    return _Read(file=_written(file, root), image_id=image_id, hu=hu)
 
 
 def _reason(bad: BadSlice, root: Path) -> tuple[str, str, str]:
-    return Path(bad.path).relative_to(root).as_posix(), bad.reason, bad.detail
+    return _written(Path(bad.path), root), bad.reason, bad.detail
+
+
+def _written(file: Path, root: Path) -> str:
+    """A file's name as a table can hold it: bytes that are no UTF-8 as escapes."""
+    return os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from ich.model.backbone import Backbone, UnknownHead, start_at
+from ich.model.backbone import Backbone, BadWeights, UnknownHead, start_at
 
 
 @pytest.mark.parametrize("name", ["resnet50", "mobilenetv2_100", "efficientnet_b2", "test_byobnet"])
@@ -63,3 +63,15 @@ def test_a_head_of_another_kind_cannot_start_there_and_says_so() -> None:
         UnknownHead, match=r"a Sequential and no linear layer with a bias.*give model\.prior_bias=false"
     ):
         start_at(network, torch.full((6,), 0.1))
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    torch.save(timm.create_model("test_byobnet").state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(BadWeights, match=r"it holds \d+ of the .* tensors of ResNet; it is of another network"):
+        Backbone(name="resnet18", weights=tmp_path / "weights.pth").create(3)
+
+
+def test_a_text_is_no_weights_file(tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_text("no weights")
+    with pytest.raises(BadWeights, match="no weights that can be read safely"):
+        Backbone(name="test_byobnet", weights=tmp_path / "weights.pth").create(3)
