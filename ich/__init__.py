@@ -14,7 +14,8 @@ An import points only to an earlier line of this map:
     trainer           a learner on its devices
     predictor         a checkpoint as a function of DICOM
     report            what people read: tracking, figures
-    prepare           a door: python -m ich.prepare
+    prepare           a door: slices to a store, once
+    explore           a door: what the data are, on one page
 """
 
 from ich import torchvision_hook

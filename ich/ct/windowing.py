@@ -71,8 +71,11 @@ class WindowStack(nn.Module):
         level, width = (values.float()[:, None, None] for values in self.current())
         return apply_window(hu.float().unsqueeze(2), level=level, width=width).flatten(1, 2)
 
+    def windows(self) -> list[Window]:
+        """The windows as they are now."""
+        levels, widths = (values.tolist() for values in self.current())
+        return [Window(level=level, width=width) for level, width in zip(levels, widths, strict=True)]
+
     def describe(self) -> str:
         """Such as "L40 W80, L80 W200, L600 W2800"."""
-        levels, widths = (values.tolist() for values in self.current())
-        windows = [Window(level=level, width=width) for level, width in zip(levels, widths, strict=True)]
-        return ", ".join(map(str, windows)) + (" (learned)" if self.learned else "")
+        return ", ".join(map(str, self.windows())) + (" (learned)" if self.learned else "")

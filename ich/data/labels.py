@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float64, UInt8
 from pyarrow import csv
 
+from ich.data.label_bytes import read_flawless
 from ich.errors import InputError
 from ich.findings import FINDINGS
 
@@ -21,10 +22,20 @@ class BadLabels(InputError):
 def read_labels(path: Path | str) -> pd.DataFrame:
     """The challenge's CSV as a table: index `image_id`, columns FINDINGS, uint8.
 
-    Rows may come in any order, and equal rows twice (as in stage_2_train.csv). Refused: an image with two different
-    answers, a missing or unknown finding, a label other than 0 and 1, an *any* that contradicts its kinds.
+    Rows may come in any order, and equal rows twice (as in stage_2_train.csv); the table is in the order of its ids.
+    Refused: an image with two different answers, a missing or unknown finding, a label other than 0 and 1, an *any*
+    that contradicts its kinds.
     """
-    ids, labels = _read_long(Path(path))
+    table = read_flawless(Path(path))
+    if table is None:
+        table = _read_carefully(Path(path))
+    check_any(path, table)
+    return table
+
+
+def _read_carefully(path: Path) -> pd.DataFrame:
+    """A table with ids of any shape, or what is wrong with it."""
+    ids, labels = _read_long(path)
     images = pc.unique(_images_of(ids, "any")[1])
     known = np.zeros(len(ids), dtype=bool)
     said = np.zeros((2, len(images), len(FINDINGS)), dtype=bool)
@@ -39,9 +50,7 @@ def read_labels(path: Path | str) -> pd.DataFrame:
     if not known.all():
         first = ids[int(np.flatnonzero(~known)[0])].as_py()
         raise BadLabels(f"{path}: {first!r} does not end with one of {', '.join(FINDINGS)}")
-    table = _widen(path, pd.Index(images.to_pandas(), name="image_id"), said)
-    check_any(path, table)
-    return table
+    return _widen(path, pd.Index(images.to_pandas(), name="image_id"), said).sort_index()
 
 
 def _images_of(ids: pa.ChunkedArray, finding: str) -> tuple[Bool[np.ndarray, " rows"], pa.ChunkedArray]:
@@ -76,7 +85,7 @@ def _read_long(path: Path) -> tuple[pa.ChunkedArray, UInt8[np.ndarray, " rows"]]
     return table["ID"], labels.cast(pa.uint8()).to_numpy()
 
 
-def _widen(path: Path | str, images: pd.Index, said: Bool[np.ndarray, "2 images 6"]) -> pd.DataFrame:
+def _widen(path: Path, images: pd.Index, said: Bool[np.ndarray, "2 images 6"]) -> pd.DataFrame:
     """The table, once what was said of an image (0, 1) shows neither a conflict nor a gap."""
     for wrong, what in ((said.all(axis=0), "has two different labels"), (~said.any(axis=0), "has no label")):
         if np.any(wrong):

@@ -74,6 +74,7 @@ class Phantom(Source):
     difficulty: Literal["demo", "easy", "base"] = "base"
     noise: Annotated[float, Ge(0)] = 1.0
     seed: Annotated[int, Ge(0)] = 0
+    faults: Annotated[float, Ge(0)] = 0.0
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
         root = self.write()
@@ -84,7 +85,8 @@ class Phantom(Source):
         """The folder of the cohort, written where it is not there yet."""
         from ich.data import phantom
 
-        recipe = {name: getattr(self, name) for name in ("patients", "slices", "difficulty", "noise", "seed")}
+        names = ("patients", "slices", "difficulty", "noise", "seed", "faults")
+        recipe = {name: getattr(self, name) for name in names}
         root = self.cache / "phantom" / _digest(recipe | {"code": _code_digest(Path(phantom.__file__).parent)})
         root.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{root}.lock"):

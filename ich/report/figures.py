@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float64, Int16, UInt8
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -87,10 +88,12 @@ def caption(labels: UInt8[np.ndarray, " 6"], probabilities: Float64[np.ndarray, 
     return f"{textwrap.fill(', '.join(kinds) or 'none', CAPTION_WIDTH)}\np(any) {probabilities[ANY]:.2f}"
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG; equal figures give equal bytes."""
+def save(figure: Figure, path: Path, *, dpi: int = 110) -> None:
+    """Write a PNG or an SVG; equal figures give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    nameless = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+    with rc_context({"svg.hashsalt": "ich"}):
+        figure.savefig(path, dpi=dpi, metadata=nameless)
 
 
 def _show(axes: Axes, hu: np.ndarray, window: Window, title: str) -> None:

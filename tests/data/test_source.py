@@ -52,10 +52,10 @@ def test_the_phantom_is_written_once_and_read_like_any_cohort(tmp_path: Path) ->
 
 def test_another_recipe_is_another_phantom_with_another_digest(tmp_path: Path) -> None:
     """A store goes by the digest: with equal ones, one phantom's slices would be served with the other's labels."""
-    recipes: list[dict[str, Any]] = [{}, {"seed": 1}, {"noise": 0.5}, {"difficulty": "easy"}]
+    recipes: list[dict[str, Any]] = [{}, {"seed": 1}, {"noise": 0.5}, {"difficulty": "easy"}, {"faults": 1.0}]
     sources = [Phantom(cache=tmp_path, patients=2, slices=4, **recipe) for recipe in recipes]
     cohorts = [source.load(spacing_required=True, report=silent)[0] for source in sources]
-    assert len({cohort.root for cohort in cohorts}) == len({cohort.digest for cohort in cohorts}) == 4
+    assert len({cohort.root for cohort in cohorts}) == len({cohort.digest for cohort in cohorts}) == 5
     assert cohorts[0].recipe in str(cohorts[0].root)
     assert replace(cohorts[0], recipe=cohorts[1].recipe).digest != cohorts[0].digest
 

@@ -15,6 +15,7 @@ lookalike    what is bright and no blood
 scanner      the head's place in the scanner, holder, blur, noise
 study        one patient; a slice rendered
 header       a slice as a DICOM file
+fault        what is wrong with real data, at its real rate
 cohort       a folder of them
 """
 
