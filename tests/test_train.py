@@ -150,7 +150,7 @@ def test_a_stopped_training_is_killed_in_the_record_and_keeps_its_checkpoint(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    run_id = _wait_for_first_epoch(project, process, before)
+    run_id = _wait_for_second_epoch(project, process, before)
     os.kill(process.pid, sent)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == code, printed.decode()
@@ -159,15 +159,16 @@ def test_a_stopped_training_is_killed_in_the_record_and_keeps_its_checkpoint(
     assert project.artifact(run, "checkpoints/last.ckpt").is_file()
 
 
-def _wait_for_first_epoch(project: Project, process: subprocess.Popen[bytes], before: set[str]) -> str:
+def _wait_for_second_epoch(project: Project, process: subprocess.Popen[bytes], before: set[str]) -> str:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         for run in project.runs():
-            if run.info.run_id not in before and "val/weighted_log_loss" in run.data.metrics:
+            history = project.client.get_metric_history(run.info.run_id, "val/weighted_log_loss")
+            if run.info.run_id not in before and len(history) > 1:  # so the first epoch's checkpoint is written
                 return run.info.run_id
         time.sleep(0.5)
     process.kill()
-    raise AssertionError(f"no epoch ended within two minutes: {process.communicate()[1].decode()}")
+    raise AssertionError(f"no second epoch ended within two minutes: {process.communicate()[1].decode()}")
 
 
 def test_a_sweep_is_one_parent_with_a_child_a_value(project: Project, trained: Trained) -> None:
