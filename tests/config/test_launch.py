@@ -52,9 +52,7 @@ def test_cfg_job_prints_the_configuration() -> None:
     assert "max_lr: 0.5" in said
 
 
-@pytest.mark.parametrize(
-    "word", ["modle=resnet50", "optimizer.lrr=1", "+optimizer.lrr=1", "window=brian3", "optimizer.lr=-1"]
-)
+@pytest.mark.parametrize("word", ["modle=resnet50", "+optimizer.lrr=1", "optimizer.lr=-1"])
 def test_a_mistake_in_the_command_exits_with_2(word: str) -> None:
     done = door(word, code=2)
     assert "nothing was started" in done.stderr
