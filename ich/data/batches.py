@@ -1,9 +1,6 @@
 """Batches of HU from a store: which rows, in which order, and read ahead of the training."""
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
@@ -14,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from ich.data.augment import Augment
+from ich.data.threads import in_order
 from ich.errors import InputError
 
 AHEAD = 2
@@ -92,14 +90,7 @@ class ReadAhead:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        draws = iter(self.sampler)
-        with ThreadPoolExecutor(1, thread_name_prefix="feed") as pool:
-            coming: deque[Future[Batch]] = deque()
-            coming.extend(pool.submit(self.reader.__getitem__, draw) for draw in islice(draws, AHEAD))
-            while coming:
-                batch = coming.popleft().result()
-                coming.extend(pool.submit(self.reader.__getitem__, draw) for draw in islice(draws, 1))
-                yield batch
+        yield from in_order(self.reader.__getitem__, self.sampler, ahead=AHEAD, threads=1, name="feed")
 
 
 class TrainBatches(Sampler[Draw]):

@@ -11,9 +11,14 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
-def in_order(make: Callable[[Given], Made], given: Iterable[Given], *, ahead: int) -> Iterator[Made]:
-    """`make` of each, in order. A task each for 752,803 would take a gigabyte and be deaf to Ctrl-C."""
-    pool, waiting = ThreadPoolExecutor(os.cpu_count()), iter(given)
+def in_order(
+    make: Callable[[Given], Made], given: Iterable[Given], *, ahead: int, threads: int | None = None, name: str = ""
+) -> Iterator[Made]:
+    """`make` of each, in order, by as many threads as there are processors or as are asked for.
+
+    A task each for 752,803 would take a gigabyte and be deaf to Ctrl-C.
+    """
+    pool, waiting = ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix=name), iter(given)
     try:
         tasks: deque[Future[Made]] = deque(pool.submit(make, one) for one in islice(waiting, ahead))
         while tasks:
