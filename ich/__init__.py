@@ -8,7 +8,7 @@ An import points only to an earlier line of this map:
     progress          progress bars
     metric            the challenge's metric and its company, exact
     config            compose, check, build an experiment from YAML
-    ct                physics of CT: dicom, geometry, windowing
+    ct                physics of CT: dicom, head, geometry, windowing
     data              files to batches: phantom, labels, cohort, split, store, augment, batches, source, module
     model             batches to logits: backbone, context, loss, classifier, learner
     trainer           a learner on its devices
