@@ -52,15 +52,17 @@ def train(cfg: DictConfig) -> None:
 
 
 def build_data(cfg: DictConfig) -> "HeadCT":
-    """Slices and labels in folds, from the groups data, geometry and augment."""
+    """Slices and labels in folds, from the groups data, geometry, context and augment."""
     from ich.config.signature import build
     from ich.data.module import HeadCT
 
+    context = build(cfg.context)
     return HeadCT(
         source=build(cfg.data),
-        geometry=build(cfg.geometry),
+        geometry=context.geometry(build(cfg.geometry)),
         augment=build(cfg.augment),
         seed=cfg.seed,
+        depth=context.depth,
     )
 
 

@@ -4,6 +4,8 @@ Points are (row, column) in pixels, whole at the centres of pixels: pixel i reac
 """
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -13,10 +15,11 @@ from annotated_types import Ge, Le
 from jaxtyping import Float, Float32, Int16
 from scipy.sparse import csr_array
 
-from ich.ct.head import Head, Point, find_head
+from ich.ct.head import Head, Point, find_head, head_of_series
 
 AIR_HU = -1024
 """What lies beyond a slice; the reader clips to it."""
+NO_SPACING = "without spacing_mm pixels cannot become millimetres; FullGeometry does without"
 MIN_SIZE, MAX_SIZE = 16, 2048
 MIN_FIELD_MM, MAX_FIELD_MM = 32.0, 1024.0
 
@@ -74,7 +77,34 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeadGeometry:
+class Geometry(ABC):
+    """How slices are laid on squares of `size` pixels."""
+
+    size: int
+    spacing_required: ClassVar[bool]
+    by_series: ClassVar[bool] = False
+    """Whether all slices of a series have to be there to lay one of them."""
+
+    @abstractmethod
+    def prepare(self, hu: Int16[np.ndarray, "height width"], spacing_mm: Point | None) -> Prepared:
+        """HU [H, W] with millimetres between its rows and between its columns to HU [S, S]."""
+
+    @abstractmethod
+    def for_series(self) -> "Geometry":
+        """The same, with the slices of a series aligned."""
+
+    def prepare_series(
+        self,
+        slices: Sequence[Int16[np.ndarray, "height width"]],
+        spacings_mm: Sequence[Point | None],
+        positions_mm: Sequence[float],
+    ) -> list[Prepared]:
+        """Some slices of one series, in any order, with their positions along its normal (nan: not known)."""
+        return [self.prepare(hu, spacing) for hu, spacing in zip(slices, spacings_mm, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadGeometry(Geometry):
     """`field_mm` millimetres over `size` pixels, the head in the middle, air where the slice ends.
 
     A slice without a head keeps its own middle. A head larger than the field widens it.
@@ -88,10 +118,13 @@ class HeadGeometry:
         _check_range("size", self.size, MIN_SIZE, MAX_SIZE)
         _check_range("field_mm", self.field_mm, MIN_FIELD_MM, MAX_FIELD_MM)
 
+    def for_series(self) -> "SeriesGeometry":
+        """The same field, round one head for all slices of a series."""
+        return SeriesGeometry(size=self.size, field_mm=self.field_mm)
+
     def prepare(self, hu: Int16[np.ndarray, "height width"], spacing_mm: Point | None) -> Prepared:
-        """HU [H, W] with millimetres between its rows and between its columns to HU [S, S]."""
         if spacing_mm is None:
-            raise ValueError("without spacing_mm pixels cannot become millimetres; FullGeometry does without")
+            raise ValueError(NO_SPACING)
         height, width = hu.shape
         return _apply(self.place(find_head(hu, spacing_mm), (height, width), spacing_mm), hu)
 
@@ -111,7 +144,39 @@ class HeadGeometry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FullGeometry:
+class SeriesGeometry(HeadGeometry):
+    """One head for all slices of a series, so that neighbouring slices stay aligned; else as HeadGeometry."""
+
+    by_series: ClassVar[bool] = True
+
+    def for_series(self) -> "SeriesGeometry":
+        return self
+
+    def prepare_series(
+        self,
+        slices: Sequence[Int16[np.ndarray, "height width"]],
+        spacings_mm: Sequence[Point | None],
+        positions_mm: Sequence[float],
+    ) -> list[Prepared]:
+        """At each position one slice says where the head is; where positions are not known, each.
+
+        A pixel of the square is the same place of every slice of one shape and spacing; others are laid by themselves.
+        """
+        layouts = [(one.shape, spacing) for one, spacing in zip(slices, spacings_mm, strict=True)]
+        warps: dict[object, Warp] = {}
+        for shape, spacing in dict.fromkeys(layouts):
+            if spacing is None:
+                raise ValueError(NO_SPACING)
+            rows = np.array([row for row, layout in enumerate(layouts) if layout == (shape, spacing)])
+            _, firsts = np.unique(np.asarray(positions_mm)[rows], return_index=True, equal_nan=False)
+            heads = [find_head(slices[row], spacing) for row in rows[firsts]]
+            found = head_of_series([head for head in heads if head])
+            warps[shape, spacing] = self.place(found, shape, spacing)
+        return [_apply(warps[layout], hu) for hu, layout in zip(slices, layouts, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullGeometry(Geometry):
     """The whole slice on `size` pixels; air fills what is not square, so that nothing is stretched."""
 
     size: Annotated[int, Ge(MIN_SIZE), Le(MAX_SIZE)] = 256
@@ -119,6 +184,10 @@ class FullGeometry:
 
     def __post_init__(self) -> None:
         _check_range("size", self.size, MIN_SIZE, MAX_SIZE)
+
+    def for_series(self) -> "FullGeometry":
+        """Whole slices are aligned as they are."""
+        return self
 
     def prepare(self, hu: Int16[np.ndarray, "height width"], spacing_mm: Point | None) -> Prepared:
         """HU [H, W] to HU [S, S]; without a spacing, pixels count as square."""

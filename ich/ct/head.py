@@ -22,6 +22,8 @@ MIN_ROUNDNESS = 1 / 3
 """Shorter over longer side: shoulders have 0.4, heads 0.6 and more, the top of a table below 0.1."""
 MIN_PART = 0.1
 """A solid part of less than this share of the largest is what a holder leaves where it touches."""
+KEPT = 0.9
+"""The share of a series' boxes that its own box reaches as far as."""
 
 Point = tuple[float, float]
 
@@ -50,6 +52,19 @@ def find_head(hu: Int16[np.ndarray, "height width"], spacing_mm: Point) -> Head 
     bodies = _outlines(_open(_fill(dense, _outlines(dense)), grid_mm))
     inside = [solid & _fill(dense, [body]) for body in bodies if _is_compact(body, grid_mm)]
     return _measure(_outlines(max(inside, key=cv2.countNonZero)), every) if inside else None
+
+
+def head_of_series(heads: Sequence[Head]) -> Head | None:
+    """One place for all slices of a series: the median centre, and a box that nine in ten of its edges keep to.
+
+    A chin, a shoulder or a hand on a few slices neither moves the head nor makes the whole series coarser.
+    """
+    if not heads:
+        return None
+    row, column = np.median([head.centre for head in heads], axis=0).tolist()
+    top, left = np.quantile([head.top_left for head in heads], 1 - KEPT, axis=0).tolist()
+    bottom, right = np.quantile([head.bottom_right for head in heads], KEPT, axis=0).tolist()
+    return Head(centre=(row, column), top_left=(top, left), bottom_right=(bottom, right))
 
 
 def _outlines(mask: np.ndarray) -> Sequence[np.ndarray]:

@@ -56,13 +56,21 @@ class Backbone:
 
     def create(self, in_chans: int) -> nn.Module:
         """The network: [B, in_chans, S, S] to logits [B, 6]; pretrained stems are adapted to `in_chans` by timm."""
+        return self._create(in_chans, num_classes=len(FINDINGS))
+
+    def create_encoder(self, in_chans: int) -> tuple[nn.Module, int]:
+        """The network without its head: [B, in_chans, S, S] to pooled features [B, F]; and F."""
+        encoder = self._create(in_chans, num_classes=0)
+        return encoder, int(encoder.head_hidden_size)  # type: ignore[arg-type]  # of every timm network
+
+    def _create(self, in_chans: int, *, num_classes: int) -> nn.Module:
         held = _read_weights(self.weights) if self.weights else None
         network = timm.create_model(
             self.name,
             pretrained=self.pretrained or self.weights is not None,
             pretrained_cfg_overlay={"file": str(self.weights)} if self.weights else None,
             in_chans=in_chans,
-            num_classes=len(FINDINGS),
+            num_classes=num_classes,
             drop_rate=self.drop_rate,
         )
         if held is not None:

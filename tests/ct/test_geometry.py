@@ -1,5 +1,8 @@
 """Heads of many sizes and places on squares of one scale, and back."""
 
+import math
+from collections import defaultdict
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from ich.ct.dicom import Slice
-from ich.ct.geometry import FullGeometry, HeadGeometry, Warp
+from ich.ct.geometry import FullGeometry, HeadGeometry, SeriesGeometry, Warp
 from ich.ct.head import find_head
 from tests.ct.heads import AIR, BRAIN, WATER, head, millimetres
 
@@ -328,6 +331,38 @@ def test_a_square_out_of_range_is_refused(key: str, value: float, message: str) 
         TypeAdapter(HeadGeometry.__annotations__[key]).validate_python(value)
 
 
+# A series.
+
+
+def series_of(*middles: tuple[float, float]) -> list[np.ndarray]:
+    return [head(middle=middle) for middle in middles]
+
+
+def test_all_slices_of_a_series_lie_on_one_square_round_the_median_head() -> None:
+    slices = series_of((0.0, 0.0), (2.0, 4.0), (10.0, 20.0))
+    prepared = SeriesGeometry(size=64).prepare_series(slices, [(0.5, 0.5)] * 3, [0.0, 5.0, 10.0])
+    assert {one.warp for one in prepared} == {HeadGeometry(size=64).prepare(slices[1], (0.5, 0.5)).warp}
+    for one, hu in zip(prepared, slices, strict=True):
+        assert np.array_equal(one.hu, np.rint(one.warp.to_square(hu, outside=AIR)).astype(np.int16))
+
+
+def test_a_position_counts_once_however_many_slices_it_has() -> None:
+    slices = series_of((0.0, 0.0), (2.0, 4.0), (10.0, 20.0), (10.0, 20.0), (10.0, 20.0))
+    geometry, spacings = SeriesGeometry(size=64), [(0.5, 0.5)] * 5
+    tied = geometry.prepare_series(slices, spacings, [0.0, 5.0, 10.0, 10.0, 10.0])[0].warp
+    assert tied == geometry.prepare_series(slices[:3], spacings[:3], [0.0, 5.0, 10.0])[0].warp
+    # Where nothing is known of positions, each slice counts: the median is the third of five.
+    unknown = geometry.prepare_series(slices, spacings, [math.nan] * 5)[0].warp
+    assert unknown == HeadGeometry(size=64).prepare(slices[2], (0.5, 0.5)).warp
+
+
+def test_a_slice_of_air_and_one_of_another_spacing_find_their_place_in_a_series() -> None:
+    slices = [*series_of((0.0, 0.0), (2.0, 4.0)), np.full((512, 512), AIR, np.int16), head((256, 256), (1.0, 1.0))]
+    prepared = SeriesGeometry(size=64).prepare_series(slices, [(0.5, 0.5)] * 3 + [(1.0, 1.0)], [0.0, 5.0, 10.0, 15.0])
+    assert prepared[2].warp == prepared[0].warp == prepared[1].warp
+    assert prepared[3].warp == HeadGeometry(size=64).prepare(slices[3], (1.0, 1.0)).warp
+
+
 # Real slices.
 
 
@@ -366,3 +401,22 @@ def test_prepared_real_slices_are_exact_area_means_to_half_a_unit(real: list[Sli
     assert np.median(inside) > 0.2  # heads, and no squares of air
     assert worst < 0.501
     assert worst_unrounded < 1e-3
+
+
+def test_real_series_stay_on_squares_that_hold_their_skulls(real: list[Slice]) -> None:
+    series = defaultdict(list)
+    for one in real:
+        series[one.header.series_id].append(one)
+    whole = [slices for slices in series.values() if len(slices) > 20]
+    assert len(whole) >= 8
+    for slices in whole:
+        prepared = SeriesGeometry(size=128).prepare_series(
+            [one.hu for one in slices],
+            [one.header.spacing_mm for one in slices],
+            [one.header.position_mm[2] for one in slices if one.header.position_mm],
+        )
+        assert len({one.warp for one in prepared}) == 1
+        bone = np.stack([one.hu for one in prepared]) > 300
+        rim = bone.copy()
+        rim[:, 4:-4, 4:-4] = False
+        assert rim.sum() < 0.01 * bone.sum()

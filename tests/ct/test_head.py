@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ich.ct.dicom import Slice
-from ich.ct.head import find_head
+from ich.ct.head import Head, find_head, head_of_series
 from tests.ct.heads import AIR, BRAIN, HOLDER, arc, head
 
 
@@ -78,6 +78,25 @@ def test_open_sinuses_and_streaks_of_metal_divide_no_head() -> None:
     assert whole is not None
     assert found.top_left == pytest.approx(whole.top_left, abs=4)
     assert found.bottom_right == pytest.approx(whole.bottom_right, abs=4)
+
+
+def box(row: float, column: float, half: float) -> Head:
+    return Head(centre=(row, column), top_left=(row - half, column - half), bottom_right=(row + half, column + half))
+
+
+def test_a_series_has_the_median_centre_and_a_box_round_nine_in_ten() -> None:
+    # 21 slices, each 1 pixel lower and larger: the middle one is the 11th, the 90th percentile the 19th.
+    found = head_of_series([box(100.0 + n, 50.0, 60.0 + n) for n in range(21)])
+    assert found == Head(centre=(110.0, 50.0), top_left=(40.0, 50.0 - 78.0), bottom_right=(118.0 + 78.0, 50.0 + 78.0))
+
+
+def test_shoulders_on_two_of_thirty_slices_do_not_move_a_series() -> None:
+    heads = [box(256, 256, 150)] * 28
+    assert head_of_series([*heads, box(400, 256, 250), box(420, 256, 250)]) == head_of_series(heads)
+
+
+def test_a_series_of_air_has_no_head() -> None:
+    assert head_of_series([]) is None
 
 
 # Real slices.
