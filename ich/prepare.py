@@ -33,6 +33,7 @@ class Keys:
     shard_bytes: Annotated[int, Ge(1)]
     verify: bool
     report: bool
+    series: bool
     output: Path
 
     def __post_init__(self) -> None:
@@ -49,6 +50,8 @@ def prepare(cfg: DictConfig) -> None:
     from ich.progress import bar
 
     source, geometry = build(cfg.data), build(cfg.geometry)
+    if cfg.series:
+        geometry = geometry.for_series()
     with bar("Reading headers") as report:
         cohort, labels = source.load(spacing_required=geometry.spacing_required, report=report)
     begun = begin_store(cohort, geometry, cache=source.cache, shard_bytes=cfg.shard_bytes)

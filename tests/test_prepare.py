@@ -109,6 +109,14 @@ def test_killed_at_twenty_moments_it_resumes_to_the_same_bytes(
     resumed(project, kaggle, whole, tmp_path, 100 + seed)
 
 
+def test_a_store_for_neighbours_is_another_one(project: Project, kaggle: Path, tmp_path: Path) -> None:
+    """Eight series of 30 slices, in shards of 16 at most: a series alone has more, and is never divided."""
+    said = run(project, kaggle, tmp_path, "series=true")
+    folder = Path(said.strip().rpartition(": ")[2])
+    assert json.loads((folder / "store.json").read_text())["geometry"]["name"] == "SeriesGeometry"
+    assert [file.stat().st_size for file in sorted(folder.glob("*.bin"))] == [30 * 2 * 64 * 64] * 8
+
+
 def test_killed_again_and_again_it_comes_to_an_end(project: Project, kaggle: Path, whole: Path, tmp_path: Path) -> None:
     seconds = writing_seconds(whole)
     kill_at(project, kaggle, tmp_path, iter([seconds / 3, seconds / 3]))

@@ -1,7 +1,7 @@
 """Batches of HU from a store: which rows, in which order, and read ahead of the training."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -99,14 +99,14 @@ class ReadAhead:
 
     batch_sampler = None
 
-    def __init__(self, reader: BatchReader, sampler: "TrainBatches | ValBatches") -> None:
+    def __init__(self, reader: Dataset[Any], sampler: "TrainBatches | ValBatches") -> None:
         self.reader = reader
         self.sampler = sampler
 
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         yield from in_order(self.reader.__getitem__, self.sampler, ahead=AHEAD, threads=1, name="feed")
 
 

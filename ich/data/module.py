@@ -13,6 +13,7 @@ from ich.data.augment import Augment
 from ich.data.batches import BadBatchSize, Batch, BatchReader, ReadAhead, TrainBatches, ValBatches
 from ich.data.cohort import neighbour_rows
 from ich.data.faults import find_faults, shared_pixels
+from ich.data.resident import Chosen, Resident, RowReader, check_augment
 from ich.data.source import Source
 from ich.data.store import Store, prepare_store
 from ich.findings import FINDINGS
@@ -28,12 +29,15 @@ class HeadCT(LightningDataModule):
 
     def __init__(self, *, source: Source, geometry: Geometry, augment: Augment, seed: int, depth: int = 1) -> None:
         super().__init__()
+        if source.resident:
+            check_augment(augment)
         self.source = source
         self.geometry = geometry
         self.augment = augment
         self.seed = seed
         self.depth = depth
         self._opened = False
+        self._resident: Resident | None = None
 
     def prepare_data(self) -> None:
         self._open()
@@ -134,6 +138,9 @@ class HeadCT(LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _loader(self, sampler: TrainBatches | ValBatches) -> ReadAhead | DataLoader[Batch]:
+        if self.source.resident:
+            rows = RowReader(self.labels, self.augment, self.seed, neighbours=self.neighbours)
+            return ReadAhead(rows, sampler)
         pin = torch.cuda.is_available()
         workers = self.source.num_workers
         reader = BatchReader(
@@ -149,3 +156,12 @@ class HeadCT(LightningDataModule):
             pin_memory=pin,
             persistent_workers=True,
         )
+
+    def transfer_batch_to_device(self, batch: Batch | Chosen, device: torch.device, dataloader_idx: int) -> Batch:
+        """With `data.resident`, rows are gathered where the slices are."""
+        moved: Batch | Chosen = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        if isinstance(moved, Batch):
+            return moved
+        if self._resident is None:
+            self._resident = Resident(self.store, len(self.store), device)
+        return self._resident.gather(moved)

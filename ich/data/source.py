@@ -55,6 +55,7 @@ class Source(ABC):
     repeat: Repeat = field(default_factory=Repeat)
     policies: Policies = field(default_factory=Policies)
     num_workers: Annotated[int, Ge(0)] = 0
+    resident: bool = False
 
     def __post_init__(self) -> None:
         if self.folds_csv is None and self.fold >= self.folds:
