@@ -13,11 +13,15 @@ from jaxtyping import Float64, Int16
 
 from ich import metric
 from ich.config import check, signature
-from ich.ct.dicom import BadSlice, Slice, read_slice
+from ich.ct.dicom import BadSlice, Slice, read_header, read_slice
 from ich.ct.geometry import Geometry
 from ich.data.cohort import neighbour_rows, position_mm
+from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.model.classifier import HemorrhageClassifier
+
+HEADERS_AHEAD = 1024
+"""Headers that threads may be ahead."""
 
 
 class BadCheckpoint(InputError):
@@ -59,6 +63,15 @@ class Predictor:
         geometry = context.geometry(signature.build(settings["geometry"]))
         return cls(classifier=classifier.eval().to(where), geometry=geometry, depth=context.depth, device=where)
 
+    def together(self, sources: Sequence[Path | bytes]) -> list[list[int]]:
+        """Which of these files are to be read at once: each alone, or with depth > 1 those of a series."""
+        if self.depth == 1:
+            return [[place] for place in range(len(sources))]
+        series: dict[object, list[int]] = {}
+        for place, key in enumerate(in_order(_series, sources, ahead=HEADERS_AHEAD)):
+            series.setdefault(key if key is not None else place, []).append(place)
+        return [*series.values()]
+
     def read(self, sources: Sequence[Path | bytes]) -> list[Read | BadSlice]:
         """DICOM files that are seen together, each read or refused: one, or with depth > 1 all of one series.
 
@@ -93,6 +106,15 @@ class Predictor:
         with torch.inference_mode():
             logits = self.classifier(hu)
         return metric.probabilities(logits.double().cpu().numpy())
+
+
+def _series(source: Path | bytes) -> object:
+    """What files of one series have in common; None of a file that cannot be read."""
+    try:
+        header = read_header(source, spacing_required=False)
+    except BadSlice:
+        return None
+    return header.patient_id, header.study_id, header.series_id
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from ich.ct.dicom import BadSlice, read_header
+from ich.ct.dicom import BadSlice
 from ich.data.labels import write_submission
 from ich.data.threads import in_order
 from ich.errors import InputError
@@ -93,31 +93,13 @@ def predict_folder(
 
 def _try_all(predictor: Predictor, files: Sequence[Path], *, ahead: int) -> Iterator[_Tried]:
     """Each file alone, or series by series where the network sees neighbours."""
-    together = [[file] for file in files]
-    if predictor.depth > 1:
-        together, ahead = _series(files), 2
+    together = ([files[place] for place in some] for some in predictor.together(files))
 
     def read(some: list[Path]) -> list[_Tried]:
         return [_Tried(file, one) for file, one in zip(some, predictor.read(some), strict=True)]
 
-    for some in in_order(read, together, ahead=ahead):
+    for some in in_order(read, together, ahead=ahead if predictor.depth == 1 else 2):
         yield from some
-
-
-def _series(files: Sequence[Path]) -> list[list[Path]]:
-    """The files of each series, by their headers; one that has none is by itself."""
-    series: dict[object, list[Path]] = {}
-    for file, key in zip(files, in_order(_series_of, files, ahead=1024), strict=True):
-        series.setdefault(key, []).append(file)
-    return [*series.values()]
-
-
-def _series_of(file: Path) -> object:
-    try:
-        header = read_header(file, spacing_required=False)
-    except BadSlice:
-        return file
-    return header.patient_id, header.study_id, header.series_id
 
 
 def _table(named: Sequence[tuple[str, str]], probabilities: Float64[np.ndarray, "n 6"]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
 from ich.report import figures
 from ich.report.lightning_logger import RunLogger
-from ich.report.tracking import Run, open_run, swept_keys
+from ich.report.tracking import Run, log_model, open_run, swept_keys
 
 SHEET = Path("figures", "validation.png")
 
@@ -51,6 +51,7 @@ def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
         recorder = RunRecorder(run, folder)
         try:
             yield Record(folder=folder, logger=RunLogger(run), recorder=recorder)
+            recorder.log_model()
         finally:
             recorder.upload()
             shutil.rmtree(folder)
@@ -83,6 +84,12 @@ class RunRecorder(Callback):
             data: HeadCT = trainer.datamodule  # type: ignore[attr-defined]
             write_predictions(self.folder / "predictions" / "val.csv", data, pl_module.validated)
             self.validated = data, pl_module.validated
+
+    def log_model(self) -> None:
+        """The best checkpoint as a model that MLflow can serve; a validation alone has none."""
+        best = self.folder / "best.ckpt"
+        if best.exists():
+            log_model(self.run, best)
 
     def upload(self) -> None:
         """Put checkpoints, predictions and the sheet of found and missed slices into the run."""

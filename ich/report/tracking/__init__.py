@@ -5,9 +5,11 @@ sender       metrics from a thread of their own, an end that no signal disturbs
 run          one run: what it holds, how it ends
 sweep        a multirun: one parent, its children
 checkpoint   `runs:/ID` to a file
+model        a checkpoint as a model that MLflow serves; `served` is its code there
 """
 
 from ich.report.tracking.checkpoint import UnknownCheckpoint, resolve_checkpoint
+from ich.report.tracking.model import log_model
 from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run
 from ich.report.tracking.store import TrackingFailed, ui_command
 from ich.report.tracking.sweep import JobsFailed, open_sweep, swept_keys
@@ -18,6 +20,7 @@ __all__ = [
     "Run",
     "TrackingFailed",
     "UnknownCheckpoint",
+    "log_model",
     "open_run",
     "open_sweep",
     "resolve_checkpoint",

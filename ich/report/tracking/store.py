@@ -27,6 +27,7 @@ SERVER = ("http://", "https://")
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # a new database would tell of each of its tables
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; MLflow's 7 block a call to a dead server for 246 s
 }
 """What MLflow is told before its first import, where the user has not."""
