@@ -35,10 +35,13 @@ class Keys:
 def train(cfg: DictConfig) -> None:
     """Build, fit, report; compose and check are done by now."""
     from ich.config.signature import build
-    from ich.report.recorder import record_run
+    from ich.report.recorder import finished_before, record_run
     from ich.report.summary import show_results, show_settings
     from ich.trainer import TrainerSettings, run_as_own_process
 
+    if done := finished_before(cfg):
+        print(f"this job has finished in run {done} already and is passed over")
+        return
     settings: TrainerSettings = build(cfg.trainer)
     if config.is_sweep_job() and settings.num_processes > 1:
         run_as_own_process(config.job_command())
@@ -94,9 +97,9 @@ def build_learner(cfg: DictConfig) -> "Learner":
 
 def around_sweep(command: Sequence[str]) -> AbstractContextManager[object]:
     """A multirun is one parent run; its children are opened inside."""
-    from ich.report.tracking import open_sweep
+    from ich.report.sweep import record_sweep
 
-    return open_sweep(command)
+    return record_sweep(command)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,31 @@ from ich.report.tracking.checkpoint import UnknownCheckpoint, resolve_checkpoint
 from ich.report.tracking.model import log_model
 from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run
 from ich.report.tracking.store import TrackingFailed, ui_command
-from ich.report.tracking.sweep import JobsFailed, open_sweep, swept_keys
+from ich.report.tracking.sweep import (
+    DIGEST_TAG,
+    SWEPT_TAG,
+    Child,
+    JobsFailed,
+    finished_child,
+    open_sweep,
+    read_children,
+    swept_keys,
+)
 
 __all__ = [
+    "DIGEST_TAG",
     "PARENT_VARIABLE",
+    "SWEPT_TAG",
+    "Child",
     "JobsFailed",
     "Run",
     "TrackingFailed",
     "UnknownCheckpoint",
+    "finished_child",
     "log_model",
     "open_run",
     "open_sweep",
+    "read_children",
     "resolve_checkpoint",
     "swept_keys",
     "ui_command",

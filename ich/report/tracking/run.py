@@ -31,6 +31,8 @@ PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
+SOURCE_TAG = "mlflow.source.name"
+COMMIT_TAG = "mlflow.source.git.commit"
 
 FAILURE_TAG = "failure"
 CLOSING_SECONDS = 60
@@ -117,25 +119,31 @@ def open_run(
     parent_id: str | None = None,
     experiment: str = "ich",
     command: Sequence[str] | None = None,
+    again: str | None = None,
 ) -> Iterator[Run]:
     """A new run, open for the block: FINISHED after it, FAILED (with the message) by an exception, KILLED by a signal.
 
     `parent_id` is the multirun it belongs to (by default the one in ICH_PARENT_RUN), `command` what started it (by
-    default this process's command line). Raises TrackingFailed where runs cannot be kept.
+    default this process's command line), `again` the id of a run to go on with instead of a new one. Raises
+    TrackingFailed where runs cannot be kept.
     """
     client = connect()
     parent_id = parent_id or os.environ.get(PARENT_VARIABLE)
     tags = {
-        "mlflow.source.name": shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]])[:TAG_LENGTH],
+        SOURCE_TAG: shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]])[:TAG_LENGTH],
         "mlflow.source.type": "LOCAL",
         **_user(),
-        **_code_version(),
+        **code_version(),
         **({PARENT_TAG: parent_id} if parent_id else {}),
         **tags,
     }
     with failures_named():
-        created = client.create_run(experiment_id(client, experiment), tags=tags, run_name=name)
-    run = Run(client, created.info.run_id)
+        if again:
+            client.update_run(again, status="RUNNING")
+        else:
+            again = client.create_run(experiment_id(client, experiment), tags=tags, run_name=name).info.run_id
+    run = Run(client, again)
+    run.set_tags(tags)
     try:
         _log_params(client, run.id, params)
         yield run
@@ -182,7 +190,7 @@ def _user() -> dict[str, str]:
     return {}
 
 
-def _code_version() -> dict[str, str]:
+def code_version() -> dict[str, str]:
     """The commit of the code, and whether it was changed since; nothing where there is no git or no repository."""
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
@@ -192,4 +200,4 @@ def _code_version() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         return {}
     commit, dirty, _ = described.partition("-dirty")
-    return {"mlflow.source.git.commit": commit, "mlflow.source.git.dirty": str(bool(dirty)).lower()}
+    return {COMMIT_TAG: commit, "mlflow.source.git.dirty": str(bool(dirty)).lower()}
