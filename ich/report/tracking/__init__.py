@@ -2,6 +2,7 @@
 
 store        where runs are kept, and the command that shows them
 sender       metrics from a thread of their own, an end that no signal disturbs
+outbox       what a server did not take, kept on disk
 run          one run: what it holds, how it ends
 sweep        a multirun: one parent, its children
 checkpoint   `runs:/ID` to a file
@@ -10,6 +11,7 @@ model        a checkpoint as a model that MLflow serves; `served` is its code th
 
 from ich.report.tracking.checkpoint import UnknownCheckpoint, resolve_checkpoint
 from ich.report.tracking.model import log_model
+from ich.report.tracking.outbox import send_all
 from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run
 from ich.report.tracking.store import TrackingFailed, ui_command
 from ich.report.tracking.sweep import (
@@ -38,6 +40,7 @@ __all__ = [
     "open_sweep",
     "read_children",
     "resolve_checkpoint",
+    "send_all",
     "swept_keys",
     "ui_command",
 ]

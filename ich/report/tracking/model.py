@@ -1,5 +1,6 @@
 """A run's best checkpoint as an MLflow model: DICOM bytes to six probabilities, ready for `mlflow models serve`."""
 
+import logging
 import re
 import tempfile
 from importlib.metadata import requires, version
@@ -12,7 +13,9 @@ import ich
 from ich.data.phantom.example import example_slice
 from ich.findings import FINDINGS
 from ich.report.tracking.run import Run
-from ich.report.tracking.store import failures_named, tracking_uri
+from ich.report.tracking.store import TrackingFailed, ask_server, failures_named, on_server, tracking_uri
+
+log = logging.getLogger(__name__)
 
 NAME = "model"
 NEEDED = ("state_dict", "settings")
@@ -20,7 +23,16 @@ NEEDED = ("state_dict", "settings")
 
 
 def log_model(run: Run, checkpoint: Path) -> None:
-    """Put the model into the run: `runs:/ID/model`. Raises TrackingFailed."""
+    """Put the model into the run: `runs:/ID/model`; a server that is away gets none. Raises TrackingFailed."""
+    try:
+        _log_model(run, checkpoint)
+    except TrackingFailed as failure:
+        if not on_server():
+            raise
+        log.warning("run %s has no model to serve (its checkpoints are kept): %s", run.id, failure)
+
+
+def _log_model(run: Run, checkpoint: Path) -> None:
     import mlflow
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -30,6 +42,8 @@ def log_model(run: Run, checkpoint: Path) -> None:
     signature = ModelSignature(
         inputs=Schema([ColSpec("binary", "dicom")]), outputs=Schema([ColSpec("double", name) for name in FINDINGS])
     )
+    if on_server():
+        ask_server()
     with tempfile.TemporaryDirectory() as folder, failures_named():
         weights = Path(folder) / "weights.ckpt"
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)

@@ -50,6 +50,11 @@ def shown_uri() -> str:
     return re.sub(r"//[^/@]*@", "//", tracking_uri())
 
 
+def on_server() -> bool:
+    """Whether runs are kept by a server, which may go away and come back."""
+    return tracking_uri().startswith(SERVER)
+
+
 def connect() -> "mlflow.MlflowClient":
     """A client of the place where runs are kept; a new sqlite database is made first. Raises TrackingFailed."""
     for name, value in SETTINGS.items():
@@ -58,8 +63,8 @@ def connect() -> "mlflow.MlflowClient":
     database = _sqlite_file(uri)
     if database:
         _create_database(database)
-    elif uri.startswith(SERVER):
-        _ask(uri)
+    elif on_server():
+        ask_server()
     from mlflow.tracking import MlflowClient  # imported late: it takes seconds
 
     with failures_named():
@@ -100,7 +105,7 @@ def local_path(uri: str) -> Path | None:
 
 def ui_command() -> str:
     """What opens the runs: a command, or the address of a server."""
-    if tracking_uri().startswith(SERVER):
+    if on_server():
         return shown_uri()
     if (
         tracking_uri() == _sqlite_uri(PROJECT / "mlflow.db")
@@ -157,10 +162,10 @@ def _create_artifacts(artifacts: Path) -> None:
         shutil.copyfile(PROJECT / "mlruns.gitignore", artifacts / ".gitignore")
 
 
-def _ask(uri: str) -> None:
+def ask_server() -> None:
     """Refuse a server that does not answer, before MLflow retries for long; any answer will do."""
     try:
-        urllib.request.urlopen(uri, timeout=ANSWER_SECONDS).close()
+        urllib.request.urlopen(tracking_uri(), timeout=ANSWER_SECONDS).close()
     except urllib.error.HTTPError:
         return
     except OSError as error:
