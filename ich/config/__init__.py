@@ -2,6 +2,7 @@
 
     mistakes     what is wrong, where, and the nearest right thing
     files        conf/: groups, choices, lines
+    words        the words of a command line as overrides
     compose      YAML files and overrides to one configuration
     names        groups, choices and keys that there are not
     target       which classes may be built

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ich.config import compose, names, signature, target, values
 from ich.config.compose import Job
 from ich.config.mistakes import COMMAND_LINE, BadConfig, Mistake, nearest
+from ich.config.words import parse
 
 MAX_JOBS = 16
 """A sweep of more jobs is checked value by value, beside the first value of the others."""
@@ -31,13 +32,13 @@ FROM_CHECKPOINT = ("model", "window", "context", "geometry")
 
 
 def check_command(words: Sequence[str], *, name: str, keys: type, conf: Path, multirun: bool) -> tuple[Job, ...]:
-    """The jobs of a command line, the whole sweep first; raises BadConfig with all mistakes of all jobs."""
-    command, mistakes = compose.read_job(words, conf=conf, name=name)
-    unclear = [*names.sweeps(command.overrides, multirun=multirun)]
-    jobs = [] if unclear else [command.with_overrides(some) for some in _jobs(command.overrides, conf)]
-    mistakes += unclear
+    """The jobs of a command line; raises BadConfig with all mistakes of all jobs."""
+    command, mistakes = compose.read_job(words, conf=conf, name=name, keys=keys, multirun=multirun)
+    mistakes += names.sweeps(command.overrides, multirun=multirun)
+    said = {one.key for one in mistakes}
+    jobs = [command.with_overrides(some) for some in _jobs(command.without(mistakes).overrides, conf)]
     for job in jobs:
-        mistakes += check_job(job, keys)
+        mistakes += (one for one in check_job(job, keys) if one.key not in said)  # which may be missing only here
     if mistakes:
         raise BadConfig(mistakes)
     return tuple(jobs)
@@ -48,11 +49,11 @@ def check_job(job: Job, keys: type) -> list[Mistake]:
     mistakes = names.check(job, keys)
     if any(one.where != COMMAND_LINE for one in mistakes):
         return mistakes  # the experiment file cannot be composed
-    job = _without(job, mistakes)
+    job = job.without(mistakes)
     try:
         cfg = compose.compose(job)
     except BadConfig as error:
-        rest = _without(job, error.mistakes)
+        rest = job.without(error.mistakes)
         return [
             *mistakes,
             *error.mistakes,
@@ -63,11 +64,6 @@ def check_job(job: Job, keys: type) -> list[Mistake]:
     _check_keys(settings, keys, job.group_names, found)
     _check_groups(settings, sorted(job.group_names - {"experiment"}), found)
     return mistakes + [replace(one, where=job.where(one.key)) for one in _said_once(found, cfg)]
-
-
-def _without(job: Job, mistakes: Sequence[Mistake]) -> Job:
-    wrong = {one.key.lstrip("~") for one in mistakes if one.where == COMMAND_LINE}
-    return job.with_overrides(one for one in job.overrides if one.key_or_group not in wrong)
 
 
 def from_plain(settings: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +99,7 @@ def _values(one: Override, conf: Path) -> list[Override]:
     if not one.is_sweep_override():
         return [one]
     values = itertools.islice(one.sweep_string_iterator(), MAX_VALUES)
-    parsed, _ = compose.parse([f"{one.get_key_element()}={value}" for value in values], conf)
+    parsed, _ = parse([f"{one.get_key_element()}={value}" for value in values], conf)
     return parsed
 
 

@@ -132,8 +132,9 @@ def _checked(door: Door, options: Options) -> list[str]:
     """The overrides as Hydra is to hear them, once all are found right."""
     from ich.config import check, compose
 
-    check.check_command(options.words, name=door.name, keys=door.keys, conf=door.conf, multirun=options.multirun)
-    job, _ = compose.read_job(options.words, conf=door.conf, name=door.name)
+    words, multirun = options.words, options.multirun
+    check.check_command(words, name=door.name, keys=door.keys, conf=door.conf, multirun=multirun)
+    job, _ = compose.read_job(words, name=door.name, keys=door.keys, conf=door.conf, multirun=multirun)
     return job.spoken()
 
 
@@ -143,8 +144,9 @@ def _print_config(door: Door, options: Options) -> None:
 
     from ich.config import compose, names
 
-    job, mistakes = compose.read_job(options.words, conf=door.conf, name=door.name)
-    mistakes += [*names.sweeps(job.overrides, multirun=False), *names.check(job, door.keys)]
+    job, mistakes = compose.read_job(options.words, conf=door.conf, name=door.name, keys=door.keys)
+    unclear = [*names.sweeps(job.overrides, multirun=False)]
+    mistakes += [*unclear, *names.check(job.without(unclear), door.keys)]
     if mistakes:
         raise BadConfig(mistakes)
     try:
