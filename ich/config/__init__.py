@@ -9,6 +9,7 @@
     hints        what a signature says of its arguments
     values       a value of YAML as the type that a signature asks for
     signature    a constructor's signature as the schema of its YAML; build
+    trial        what parts refuse only when they are used
     check        every mistake at once, before data are touched
     current      the job that runs now
     job          what Hydra calls, and how its failures are said

@@ -1,20 +1,18 @@
 """Every mistake of a configuration at once: names, types, ranges, and what the libraries themselves refuse."""
 
-import functools
-import inspect
 import itertools
 import math
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ich.config import compose, names, signature, target, values
+from ich.config import compose, names, signature, trial, values
 from ich.config.compose import Job
 from ich.config.mistakes import COMMAND_LINE, BadConfig, Mistake, nearest
 from ich.config.words import parse
@@ -23,10 +21,6 @@ MAX_JOBS = 16
 """A sweep of more jobs is checked value by value, beside the first value of the others."""
 MAX_VALUES = 1000
 """Of a longer range, so many values are checked."""
-LEARNING = {"optimizer": "torch.optim.optimizer.Optimizer", "scheduler": "torch.optim.lr_scheduler.LRScheduler"}
-"""The groups that wait for the weights, and what they make."""
-TOTAL_STEPS, DUMMY_STEPS = ("total_steps", "T_max"), 100
-"""What schedulers call the length of a training, which is known only when the data are; and a stand-in for it."""
 FROM_CHECKPOINT = ("model", "window", "context", "geometry")
 """The groups that a prediction builds."""
 
@@ -132,47 +126,7 @@ def _check_keys(settings: dict[str, Any], keys: type, groups: set[str], mistakes
 
 def _check_groups(settings: dict[str, Any], groups: Sequence[str], mistakes: list[Mistake]) -> None:
     built = {group: signature.construct((group,), settings[group], mistakes) for group in groups if group in settings}
-    optimizer, scheduler = (_partial(group, built.get(group), mistakes) for group in LEARNING)
-    if optimizer:
-        _try_learning(optimizer, scheduler, mistakes)
-
-
-def _partial(group: str, built: Any, mistakes: list[Mistake]) -> functools.partial[Any] | None:
-    """The partial of a group of LEARNING, or a mistake where it is something else."""
-    if built is None:
-        return None
-    if not isinstance(built, functools.partial):
-        mistakes.append(
-            Mistake(key=f"{group}.{signature.PARTIAL}", what="must be true: the rest is given when training begins")
-        )
-        return None
-    if not target.is_a(cast(type, built.func), LEARNING[group]):
-        mistakes.append(Mistake(key=f"{group}.{values.TARGET}", what=f"a {built.func.__name__} is no {group}"))
-        return None
-    return built
-
-
-def _try_learning(
-    optimizer: functools.partial[Any], scheduler: functools.partial[Any] | None, mistakes: list[Mistake]
-) -> None:
-    """Let the library itself refuse: an optimizer on two dummy weights, and the scheduler on that optimizer."""
-    import torch
-
-    def make_optimizer(**arguments: Any) -> Any:
-        weight, bias = torch.nn.Parameter(torch.zeros(1, 1)), torch.nn.Parameter(torch.zeros(1))
-        return optimizer.func([{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}], **arguments)
-
-    def make_scheduler(**arguments: Any) -> Any:
-        assert scheduler is not None
-        length = {name: DUMMY_STEPS for name in known if name in TOTAL_STEPS and name not in arguments}
-        # Where the optimizer is refused, one that no scheduler objects to stands in for it.
-        stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
-        return scheduler.func(make_optimizer(**optimizer.keywords) if made else stand_in, **length, **arguments)
-
-    made = signature.call(("optimizer",), make_optimizer, optimizer.keywords, mistakes)
-    if scheduler is not None:
-        known = inspect.signature(scheduler.func).parameters
-        signature.call(("scheduler",), make_scheduler, scheduler.keywords, mistakes)
+    trial.try_parts(built, mistakes)
 
 
 def _said_once(found: list[Mistake], cfg: DictConfig) -> list[Mistake]:

@@ -68,12 +68,33 @@ def refusal(*words: str, conf: Path = files.CONF, multirun: bool = False) -> str
         ("window", "a command line has key=value"),
         ("--verbose", "there is no such flag"),
         ("data.fold=5", "fold=5 is not one of 5 folds"),
+        (
+            "loss._target_=torch.nn.BCELoss",
+            "loss._target_: a BCELoss cannot be the loss: it is given logits [B, 6]",
+        ),
+        ("loss._target_=torch.nn.NLLLoss", "loss._target_: a NLLLoss cannot be the loss"),
         ("window.windows=[]", "a stack has at least one window"),
         ("window.windows=[{level: 40, width: 0}]", "width"),
     ],
 )
 def test_a_mistake_is_named_with_the_way_out(word: str, said: str) -> None:
     assert said in refusal(word)
+
+
+def test_a_size_that_the_network_does_not_take_is_refused() -> None:
+    said = refusal("model=timm", "model.name=vit_tiny_patch16_224", "geometry.size=64", "seed=x")
+    assert "geometry.size: size=64: vit_tiny_patch16_224 takes images of 224 x 224 pixels" in said
+    assert "give geometry.size=224  [command line]" in said
+    assert "seed: 'x' is not a whole number" in said
+    assert check("model=timm", "model.name=vit_tiny_patch16_224", "geometry.size=224")
+
+
+def test_a_loss_of_torch_is_taken_where_it_makes_one_number_of_logits(conf: Path) -> None:
+    (conf / "loss" / "mse.yaml").write_text("# squares\n_target_: torch.nn.MSELoss\nreduction: mean\n")
+    assert check("loss=mse", conf=conf)
+    said = refusal("loss=mse", "loss.reduction=none", conf=conf)
+    assert "loss._target_: a MSELoss cannot be the loss" in said
+    assert "has to answer one finite number with a gradient" in said
 
 
 def test_several_mistakes_are_named_at_once() -> None:
