@@ -11,6 +11,7 @@ from annotated_types import Ge, Lt
 from omegaconf import DictConfig
 
 from ich import config
+from ich.config.paths import CHECKPOINT
 
 if TYPE_CHECKING:
     from ich.data.module import HeadCT
@@ -24,7 +25,7 @@ class Keys:
     """The keys of conf/train.yaml that are no group."""
 
     seed: Annotated[int, Ge(0), Lt(2**32)]
-    checkpoint: str | None
+    checkpoint: Annotated[str, CHECKPOINT] | None
     fit: bool
 
     def __post_init__(self) -> None:

@@ -109,8 +109,8 @@ def test_a_folder_without_a_slice_is_no_failure(project: Project, trained: Train
     ("words", "code", "said"),
     [
         (["input=none", "output=out"], 2, "checkpoint"),
-        (["checkpoint=runs:/0123", "input=none", "output=out"], 1, "0123"),
-        (["checkpoint=none.ckpt", "input=none", "output=out"], 1, "none.ckpt"),
+        (["checkpoint=runs:/0123", "input=.", "output=out"], 1, "0123"),
+        (["checkpoint=none.ckpt", "input=none", "output=out"], 2, "none.ckpt"),
     ],
 )
 def test_a_mistake_is_one_message(project: Project, trained: Trained, words: list[str], code: int, said: str) -> None:

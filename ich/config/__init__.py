@@ -6,6 +6,7 @@
     compose      YAML files and overrides to one configuration
     names        groups, choices and keys that there are not
     target       which classes may be built
+    paths        what an annotation may ask of a path
     hints        what a signature says of its arguments
     values       a value of YAML as the type that a signature asks for
     signature    a constructor's signature as the schema of its YAML; build

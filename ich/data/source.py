@@ -13,6 +13,7 @@ import pandas as pd
 from annotated_types import Ge, Lt
 from filelock import FileLock
 
+from ich.config.paths import Existing, Writable
 from ich.data.cohort import BadCohort, Cohort, kaggle_files, read_cohort, read_table
 from ich.data.faults import Policies
 from ich.data.files import Archive, Files, Folder
@@ -45,13 +46,13 @@ class Repeat:
 class Source(ABC):
     """What every source is asked for besides its slices: batches, folds, and a folder for what is written once."""
 
-    cache: Path
+    cache: Annotated[Path, Writable()]
     batch_size: Annotated[int, Ge(1)] = 32
     folds: Annotated[int, Ge(2)] = 5
     fold: Annotated[int, Ge(0)] = 0
     fold_seed: Annotated[int, Ge(0)] = 0
     test_share: Annotated[float, Ge(0), Lt(1)] = 0.0
-    folds_csv: Path | None = None
+    folds_csv: Annotated[Path, Existing(kind="file", way_out="give a CSV of image_id,patient_id,fold")] | None = None
     repeat: Repeat = field(default_factory=Repeat)
     policies: Policies = field(default_factory=Policies)
     num_workers: Annotated[int, Ge(0)] = 0
@@ -100,7 +101,7 @@ class Phantom(Source):
 class Rsna(Source):
     """RSNA 2019: `root` is Kaggle's folder, the folder above it, or its .zip, which is read in place."""
 
-    root: Path
+    root: Annotated[Path, Existing(kind="file or folder", way_out="give Kaggle's folder, the one above, or its .zip")]
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
         return _load_kaggle(self.root, spacing_required=spacing_required, report=report)
@@ -110,7 +111,7 @@ class Rsna(Source):
 class Table(Source):
     """A CSV of one's own: `file` (relative to it), `patient_id` and the six labels."""
 
-    root: Path
+    root: Annotated[Path, Existing(kind="file", way_out="give a CSV of file, patient_id and the six labels")]
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
         return read_table(self.root, spacing_required=spacing_required, report=report)

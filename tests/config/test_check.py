@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import predict
 from ich.config import files
 from ich.config.check import check_command, from_plain
 from ich.config.compose import compose, plain
@@ -95,6 +96,37 @@ def test_a_loss_of_torch_is_taken_where_it_makes_one_number_of_logits(conf: Path
     said = refusal("loss=mse", "loss.reduction=none", conf=conf)
     assert "loss._target_: a MSELoss cannot be the loss" in said
     assert "has to answer one finite number with a gradient" in said
+
+
+def test_paths_that_are_not_there_are_named_with_every_other_mistake(tmp_path: Path) -> None:
+    none = tmp_path / "none"
+    said = refusal(
+        "data=rsna", f"data.root={none}", f"data.folds_csv={none}.csv", f"checkpoint={none}.ckpt", "optimizer.lr=-1"
+    )
+    assert said.startswith("4 mistakes")
+    assert f"data.root: there is no file or folder {none}; give Kaggle's folder, the one above, or its .zip" in said
+    assert f"data.folds_csv: there is no file {none}.csv; give a CSV of image_id,patient_id,fold" in said
+    assert f"checkpoint: there is no file {none}.ckpt; give one that train.py wrote, or runs:/ID" in said
+    assert check("checkpoint=runs:/0123", "data=rsna", f"data.root={tmp_path}")
+
+
+def test_a_folder_that_cannot_be_made_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for cache in ("/proc/x", tmp_path / "file" / "cache", tmp_path / "file"):
+        assert f"data.cache: no folder can be made at {cache}: " in refusal(f"data.cache={cache}")
+    assert check(f"data.cache={tmp_path / 'a' / 'b'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_predict_reads_and_writes_is_looked_for_at_once(tmp_path: Path) -> None:
+    words = [f"checkpoint={tmp_path}/a.ckpt", f"input={tmp_path}/in", "output=/proc/out"]
+    with pytest.raises(BadConfig) as caught:
+        check_command(words, name="predict", keys=predict.Keys, conf=files.CONF, multirun=False)
+    said = str(caught.value)
+    assert said.startswith("3 mistakes")
+    assert f"checkpoint: there is no file {tmp_path}/a.ckpt" in said
+    assert f"input: there is no file or folder {tmp_path}/in; give a DICOM file or a folder of them" in said
+    assert "output: no folder can be made at /proc/out" in said
 
 
 def test_several_mistakes_are_named_at_once() -> None:
@@ -207,7 +239,7 @@ def every_key() -> list[Any]:
     return cases
 
 
-GIVEN = {"rsna": ("data.root=.",), "table": ("data.root=.",)}
+GIVEN = {"rsna": ("data.root=.",), "table": ("data.root=README.md",)}
 
 
 def skip_what_this_machine_lacks(group: str, choice: str) -> None:

@@ -1,13 +1,16 @@
 """A door's command line: help without torch, exit codes, one message a failure."""
 
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import train
 from ich.config import files
+from ich.config.job import say
 from ich.config.launch import Door, _enter
 from tests.project import REPOSITORY
 
@@ -99,3 +102,14 @@ def test_cfg_job_prints_a_part_of_it(package: str, shown: str, capsys: pytest.Ca
 def test_a_mistake_beside_a_flag_is_named(words: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert enter(*words) == 2
     assert what in capsys.readouterr().err
+
+
+def test_what_the_disk_refuses_is_one_line_and_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PermissionError) as refused:
+        raise PermissionError(errno.EACCES, "Permission denied", "/cache/runs")
+    say(refused.value)
+    assert capsys.readouterr().err == "PermissionError: [Errno 13] Permission denied: '/cache/runs'\n"
+    with pytest.raises(FileNotFoundError) as caught:
+        Path("none").read_bytes()
+    say(caught.value)
+    assert "Traceback" in capsys.readouterr().err
