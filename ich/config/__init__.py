@@ -12,6 +12,7 @@
     signature    a constructor's signature as the schema of its YAML; build
     trial        what parts refuse only when they are used
     check        every mistake at once, before data are touched
+    stored       a checkpoint's settings beside those of a command
     current      the job that runs now
     job          what Hydra calls, and how its failures are said
     stop         Ctrl-C and SIGTERM as one exception
