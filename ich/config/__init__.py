@@ -11,6 +11,7 @@
     values       a value of YAML as the type that a signature asks for
     signature    a constructor's signature as the schema of its YAML; build
     trial        what parts refuse only when they are used
+    mended       an experiment without the defaults that are wrong
     check        every mistake at once, before data are touched
     stored       a checkpoint's settings beside those of a command
     current      the job that runs now

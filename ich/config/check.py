@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ich.config import compose, names, signature, trial, values
 from ich.config.compose import Job
+from ich.config.mended import mended
 from ich.config.mistakes import COMMAND_LINE, BadConfig, Mistake, nearest
 from ich.config.words import parse
 
@@ -42,7 +43,8 @@ def check_job(job: Job, keys: type) -> list[Mistake]:
     """All mistakes of one job: what is wrong on the command line is left out, and the rest is checked, too."""
     mistakes = names.check(job, keys)
     if any(one.where != COMMAND_LINE for one in mistakes):
-        return mistakes  # the experiment file cannot be composed
+        with mended(job.without(mistakes), mistakes) as whole:  # as it stands, Hydra cannot compose the experiment
+            return mistakes + (whole.in_place(check_job(whole.job, keys)) if whole else [])
     job = job.without(mistakes)
     try:
         cfg = compose.compose(job)

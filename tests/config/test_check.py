@@ -210,6 +210,29 @@ def test_a_typo_in_an_experiment_file_is_named_with_its_line(conf: Path, body: s
     assert re.search(rf"mine\.yaml:{line}\]", refused)
 
 
+def test_a_mistake_in_the_defaults_of_an_experiment_hides_no_other(conf: Path) -> None:
+    body = (
+        "defaults:\n  - override /window: brian\n  - override /optimizer: sgd\n  - override /optimzer: sgd\n"
+        "optimizer:\n  nesterow: true\ndata:\n  patients: one\n"
+    )
+    said = refusal("experiment=mine", "seed=x", "modle=y", conf=experiment(conf, f"# @package _global_\n{body}"))
+    assert said.startswith("6 mistakes")
+    for what, line in (
+        ("window: there is no window 'brian'; did you mean brain?", 3),
+        ("optimzer: there is no such group; did you mean optimizer?", 5),
+        ("optimizer.nesterow: there is no such key; did you mean nesterov?", 7),
+        ("data.patients: 'one' is not a whole number", 9),
+    ):
+        assert re.search(rf"{re.escape(what)}.*\[{re.escape(str(conf))}/experiment/mine\.yaml:{line}\]", said)
+    assert "seed: 'x' is not a whole number  [command line]" in said
+    assert "modle: there is no such key or group" in said
+
+
+def test_one_mistaken_default_alone_is_one_mistake(conf: Path) -> None:
+    body = "defaults:\n  - override /window: brian\nseed: 1\n"
+    assert refusal("experiment=mine", conf=experiment(conf, f"# @package _global_\n{body}")).startswith("1 mistake ")
+
+
 def test_an_experiment_file_without_its_first_line_is_refused(conf: Path) -> None:
     said = refusal("experiment=mine", conf=experiment(conf, "optimizer:\n  lr: 1\n"))
     assert "the first line of an experiment file must be # @package _global_" in said
