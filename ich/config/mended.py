@@ -40,7 +40,7 @@ def mended(job: Job, mistakes: Sequence[Mistake]) -> Iterator[Mended | None]:
         said = file.read_text(encoding="utf-8").splitlines()
         kept = ["" if number in lines else line for number, line in enumerate(said, 1)]
         (conf / file.relative_to(job.conf)).write_text("\n".join(kept), encoding="utf-8")
-        yield Mended(job=replace(job, conf=conf), conf=job.conf)
+        yield Mended(job=Job(conf=conf, name=job.name, overrides=job.overrides), conf=job.conf)
 
 
 def _mistaken_lines(file: Path, places: set[str]) -> set[int]:
