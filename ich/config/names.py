@@ -16,6 +16,8 @@ from ich.config.words import has_commas
 PACKAGE_LINE = "# @package _global_"
 HYDRA_GROUPS = ("hydra/launcher", "hydra/sweeper")
 """What of Hydra itself an experiment file may choose."""
+CLUSTER = ("joblib", "submitit")
+"""The launchers of the extra `cluster`."""
 HYDRA_KEYS = (
     "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name", "hydra.output_subdir", "hydra.verbose",
     "hydra.launcher.*", "hydra.sweeper.max_batch_size",
@@ -118,6 +120,8 @@ def _choice(group: str, choice: object, job: Job) -> str:
     if (isinstance(choice, str) and choice in known) or (choice is None and open_by_default):
         return ""
     said = "null" if choice is None else str(choice)
+    if group == "hydra/launcher" and said.partition("_")[0] in CLUSTER:
+        return f'{said} is not installed: pip install "ich[cluster]"; choices without it: {", ".join(sorted(known))}'
     return f"there is no {group} {said!r}; {nearest(said, known)}"
 
 

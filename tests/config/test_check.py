@@ -98,6 +98,15 @@ def test_a_loss_of_torch_is_taken_where_it_makes_one_number_of_logits(conf: Path
     assert "has to answer one finite number with a gradient" in said
 
 
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_slurm", "submitit_local"])
+def test_a_launcher_that_is_not_installed_says_how_to_install_it(
+    launcher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ich.config.compose.hydra_choices", lambda group, conf: ["basic"])
+    said = refusal(f"hydra/launcher={launcher}", multirun=True)
+    assert f'hydra/launcher: {launcher} is not installed: pip install "ich[cluster]"; choices without it: basic' in said
+
+
 def test_paths_that_are_not_there_are_named_with_every_other_mistake(tmp_path: Path) -> None:
     none = tmp_path / "none"
     said = refusal(

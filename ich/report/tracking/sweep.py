@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ich.errors import InputError
+from ich.progress import counted
 from ich.report.tracking.run import PARENT_TAG, PARENT_VARIABLE, Run, open_run
 from ich.report.tracking.store import connect, failures_named
 
@@ -64,4 +65,4 @@ def _check_children(parent_id: str) -> None:
             client.set_terminated(run_id, "FAILED")
     failed = [run.info.run_id for run in children if run.info.status != "FINISHED"]
     if failed:
-        raise JobsFailed(f"{len(failed)} of {len(children)} jobs did not finish: {', '.join(failed)}")
+        raise JobsFailed(f"{len(failed)} of {counted(len(children), 'job')} did not finish: {', '.join(failed)}")
