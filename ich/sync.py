@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ich import config
+from ich.progress import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ def sync(cfg: DictConfig) -> None:
     from ich.report.tracking import send_all
 
     sent = send_all(Path(cfg.folder))
-    print(f"{len(sent)} runs are complete now: {', '.join(sent)}" if sent else "there is nothing to send")
+    print(f"complete now: {counted(len(sent), 'run')} ({', '.join(sent)})" if sent else "there is nothing to send")
 
 
 if __name__ == "__main__":

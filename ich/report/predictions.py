@@ -16,7 +16,7 @@ from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.predictor import Predictor, Read
-from ich.progress import bar
+from ich.progress import bar, counted
 
 TABLES = ("probabilities.csv", "rejected.csv", "submission.csv")
 
@@ -46,11 +46,12 @@ class Predictions:
 
     def summary(self) -> str:
         """Such as "59 slices predicted, 2 files are no readable CT slice (not_dicom 2)"."""
-        said = f"{len(self.probabilities)} slices predicted"
+        said = f"{counted(len(self.probabilities), 'slice')} predicted"
         if self.rejected.empty:
             return said
         reasons = ", ".join(f"{reason} {count}" for reason, count in self.rejected["reason"].value_counts().items())
-        return f"{said}, {len(self.rejected)} files are no readable CT slice ({reasons})"
+        count = len(self.rejected)
+        return f"{said}, {counted(count, 'file')} {'is' if count == 1 else 'are'} no readable CT slice ({reasons})"
 
 
 @dataclass(frozen=True, slots=True)

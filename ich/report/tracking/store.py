@@ -68,9 +68,21 @@ def connect() -> "mlflow.MlflowClient":
     from mlflow.tracking import MlflowClient  # imported late: it takes seconds
 
     with failures_named():
-        client = MlflowClient(tracking_uri=uri)
+        client = _client(uri, MlflowClient)
         client.search_experiments(max_results=1)  # a database of another version is refused here
     return client
+
+
+def _client(uri: str, make: "type[mlflow.MlflowClient]") -> "mlflow.MlflowClient":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return make(tracking_uri=uri)
+    except MlflowException as error:
+        if "unsupported URI" not in str(error):
+            raise
+        takes = f"{SQLITE}FILE, http://SERVER or the address of a database"
+        raise TrackingFailed(f"{shown_uri()}: MLflow keeps no runs there; {URI_VARIABLE} takes {takes}") from error
 
 
 def experiment_id(client: "mlflow.MlflowClient", name: str) -> str:

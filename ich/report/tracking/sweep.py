@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ich.errors import InputError
+from ich.progress import counted
 from ich.report.tracking.run import COMMIT_TAG, PARENT_TAG, PARENT_VARIABLE, SOURCE_TAG, Run, code_version, open_run
 from ich.report.tracking.store import connect, experiment_id, failures_named
 
@@ -169,4 +170,4 @@ def _check_children(parent_id: str, *, since: int) -> None:
                 client.set_terminated(run.info.run_id, "FAILED")
     failed = [run.info.run_id for run in children if run.info.status != "FINISHED"]
     if failed:
-        raise JobsFailed(f"{len(failed)} of {len(children)} jobs did not finish: {', '.join(failed)}")
+        raise JobsFailed(f"{len(failed)} of {counted(len(children), 'job')} did not finish: {', '.join(failed)}")
