@@ -54,6 +54,9 @@ def train(cfg: DictConfig) -> None:
     with record_run(cfg, cache=data.source.cache) as record:
         trainer = settings.create(folder=record.folder, callbacks=record.callbacks, logger=record.logger)
         (trainer.fit if cfg.fit else trainer.validate)(learner, datamodule=data)
+        if len(data.test_rows):  # the best checkpoint's, as all predictions of a run
+            best = "best" if cfg.fit else None
+            trainer.test(learner, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
     show_results(record, data)
 
 

@@ -180,6 +180,12 @@ def test_a_sweep_is_one_parent_with_a_child_a_value(project: Project, trained: T
     assert sorted(float(child.data.params["optimizer.lr"]) for child in children) == [1e-4, 3e-4, 1e-3]
     assert all("val/weighted_log_loss" in child.data.metrics for child in children)
     assert {child.info.run_name for child in children} == {f"optimizer.lr={lr}" for lr in (0.0001, 0.0003, 0.001)}
+    table = pd.read_csv(project.artifact(parent, "sweep.csv"))
+    lowest = min(children, key=lambda child: best_logged(project, child.info.run_id, "val/weighted_log_loss"))
+    assert sorted(table["optimizer.lr"]) == [1e-4, 3e-4, 1e-3]
+    assert parent.data.tags["best_child"] == lowest.info.run_id
+    assert parent.data.metrics["best/val/weighted_log_loss"] == table["val/weighted_log_loss"].min()
+    assert project.artifact(parent, "sweep.svg").read_text().startswith("<?xml")
 
 
 def test_a_sweep_with_a_failed_child_failed(project: Project, trained: Trained, tmp_path: Path) -> None:
@@ -207,8 +213,15 @@ def test_two_processes_leave_one_run_and_the_scores_of_one(project: Project, tra
 
 def test_a_sweep_over_two_processes_has_a_run_a_child(project: Project, trained: Trained) -> None:
     two = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
-    project.run("train.py", "-m", *SMALL, *two, "trainer.max_epochs=1", "seed=0,1")
+    project.run("train.py", "-m", *SMALL, *two, "trainer.max_epochs=1", "seed=0,1", "data.test_share=0.3")
     parent = next(run for run in project.runs() if "mlflow.parentRunId" not in run.data.tags)
     children = project.runs(f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
     assert parent.info.status == "FINISHED"
     assert [child.info.status for child in children] == ["FINISHED"] * 2
+    assert {"mean/val/weighted_log_loss", "spread/val/weighted_log_loss"} <= parent.data.metrics.keys()
+    for child in children:  # patients whom no fold trains on, by the best checkpoint
+        tested = pd.read_csv(project.artifact(child, "predictions/test.csv"))
+        folds = pd.read_csv(project.artifact(child, "folds.csv"))
+        assert set(tested["image_id"]) == set(folds["image_id"][folds["fold"] == -1])
+        score = independent_weighted_log_loss(tested)
+        assert child.data.metrics["test/weighted_log_loss"] == pytest.approx(score, abs=1e-12)

@@ -66,6 +66,7 @@ class HeadCT(LightningDataModule):
         part = self.folds["fold"].to_numpy()
         self.val_rows = np.flatnonzero(part == self.source.fold)
         self.train_rows = np.flatnonzero((part != self.source.fold) & (part >= 0))
+        self.test_rows = np.flatnonzero(part == split.TEST)
         self._opened = True
 
     def _assign_folds(self) -> pd.DataFrame:
@@ -126,8 +127,15 @@ class HeadCT(LightningDataModule):
             )
 
     def val_dataloader(self) -> ReadAhead | DataLoader[Batch]:
+        return self._whole(self.val_rows)
+
+    def test_dataloader(self) -> ReadAhead | DataLoader[Batch]:
+        """The patients of `source.test_share`, whom no fold trains on."""
+        return self._whole(self.test_rows)
+
+    def _whole(self, rows: Int64[np.ndarray, " n"]) -> ReadAhead | DataLoader[Batch]:
         rank, processes = self._place()
-        return self._loader(ValBatches(self.val_rows, self.source.batch_size, rank, processes))
+        return self._loader(ValBatches(rows, self.source.batch_size, rank, processes))
 
     def _repeated_train_rows(self) -> Int64[np.ndarray, " n"]:
         times = np.where(self.labels == 1, self.source.repeat.times, 1).max(axis=1)

@@ -85,8 +85,9 @@ class Learner(LightningModule):
         self.scheduler = scheduler
         self.settings = settings
         self.prior_bias = prior_bias
-        self._train, self._val = _Collected(), _Collected()
+        self._train, self._val, self._test = _Collected(), _Collected(), _Collected()
         self.validated: Scored | None = None
+        self.tested: Scored | None = None
         self.scores: dict[str, float] = {}
 
     def forward(self, hu: Tensor) -> Float[Tensor, "batch 6"]:
@@ -111,6 +112,13 @@ class Learner(LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.validated = self._val.gather()
         self._log_scores("val", self.validated)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._test.add(batch, self(batch.hu))
+
+    def on_test_epoch_end(self) -> None:
+        self.tested = self._test.gather()
+        self._log_scores("test", self.tested)
 
     def _log_scores(self, stage: str, scored: Scored) -> None:
         scores = metric.score(scored.labels, metric.probabilities(scored.logits), prevalence=self._data.prevalence)

@@ -99,6 +99,12 @@ class RunRecorder(Callback):
             write_predictions(self.folder / "predictions" / "val.csv", data, pl_module.validated)
             self.validated = data, pl_module.validated
 
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Learner)
+        assert pl_module.tested is not None
+        data: HeadCT = trainer.datamodule  # type: ignore[attr-defined]
+        write_predictions(self.folder / "predictions" / "test.csv", data, pl_module.tested)
+
     def log_model(self) -> None:
         """The best checkpoint as a model that MLflow can serve; a validation alone has none."""
         best = self.folder / "best.ckpt"
