@@ -100,9 +100,14 @@ def read_folds(path: Path, images: pd.DataFrame) -> pd.DataFrame:
     return images[["image_id", "patient_id"]].reset_index(drop=True).assign(fold=known.to_numpy().astype(np.int64))
 
 
-def check_folds(folds: pd.DataFrame, *, fold: int) -> None:
-    """Refuse a patient in two folds (by the cohort's own patient ids), and an empty training or validation part."""
+def check_folds(folds: pd.DataFrame, *, fold: int, groups: Int64[np.ndarray, " n"] | None = None) -> None:
+    """Refuse what would leak, and an empty training or validation part.
+
+    A patient in two folds (by the cohort's own patient ids) leaks, and so do images of one of `groups`.
+    """
     _refuse_shared_patients(folds, "folds")
+    if groups is not None:
+        _refuse_shared_pixels(folds, groups)
     if not (folds["fold"] == fold).any():
         raise BadFolds(
             f"fold {fold} has no slice to validate with; there are folds {sorted(folds['fold'].unique().tolist())}"
@@ -119,3 +124,16 @@ def _refuse_shared_patients(table: pd.DataFrame, where: str) -> None:
         named = " and ".join(f"{row.image_id} in fold {row.fold}" for row in rows.head(2).itertuples())
         detail = f"patient {shared.index[0]} is in two folds ({named}; {len(shared)} such patients)"
         raise BadFolds(f"{where}: {detail}; a patient belongs in one")
+
+
+def _refuse_shared_pixels(folds: pd.DataFrame, groups: Int64[np.ndarray, " n"]) -> None:
+    shared = folds[groups >= 0].assign(group=groups[groups >= 0])
+    split = shared[shared.groupby("group")["fold"].transform("nunique") > 1]
+    if len(split):
+        rows = split[split["group"] == split["group"].iloc[0]].drop_duplicates("fold")
+        named = " and ".join(
+            f"{row.image_id} of patient {row.patient_id} in fold {row.fold}" for row in rows.head(2).itertuples()
+        )
+        detail = f"{named} are the same pixels ({split['group'].nunique()} such groups)"
+        way_out = "put these patients into one fold, or data.policies.duplicate=leave_out"
+        raise BadFolds(f"folds: {detail}; {way_out}")

@@ -145,3 +145,11 @@ def test_without_shared_pixels_folds_are_what_they_were() -> None:
     alone = assign_folds(cohort, folds=5, test_share=0.0, seed=3)
     none = np.full(len(cohort), -1)
     assert alone.equals(assign_folds(cohort, folds=5, test_share=0.0, seed=3, groups=none))
+
+
+def test_folds_that_part_the_same_pixels_of_two_patients_are_refused_with_both_images() -> None:
+    folds = pd.DataFrame({"image_id": list("abcd"), "patient_id": list("pqrs"), "fold": [0, 1, 1, TEST]})
+    check_folds(folds, fold=0, groups=np.array([-1, 5, 5, -1]))
+    said = r"folds: a of patient p in fold 0 and c of patient r in fold 1 are the same pixels \(2 such groups\)"
+    with pytest.raises(BadFolds, match=said):
+        check_folds(folds, fold=0, groups=np.array([7, 5, 7, 5]))
