@@ -13,6 +13,7 @@ import pytest
 from ich.data.labels import write_labels
 from ich.data.phantom import write_cohort
 from ich.findings import FINDINGS
+from tests.data.test_files import pack
 from tests.project import Project
 
 LABEL_FIGURES = [
@@ -99,6 +100,15 @@ def test_the_phantom_is_explored_by_default_and_equal_data_give_equal_bytes(proj
     assert "synthetic: no picture shows a patient" in (tmp_path / "a" / "index.html").read_text(encoding="utf-8")
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+
+
+def test_a_zip_gives_the_same_page_and_files_as_its_folder(project: Project, cohort: Path, tmp_path: Path) -> None:
+    pack(cohort, tmp_path / "data.zip")
+    for name, root in (("folder", cohort), ("zip", tmp_path / "data.zip")):
+        explore(project, "data=rsna", f"data.root={root}", f"output={tmp_path / name}", "gallery=1")
+    files = {file.name: file.read_bytes() for file in (tmp_path / "folder").iterdir()}
+    assert len(files) == len(ALL_FIGURES) + 2
+    assert files == {file.name: file.read_bytes() for file in (tmp_path / "zip").iterdir()}
 
 
 def test_a_label_csv_alone_is_enough(project: Project, tmp_path: Path) -> None:

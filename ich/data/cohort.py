@@ -13,6 +13,7 @@ from jaxtyping import Int64
 from ich.ct.dicom import BadSlice, Header
 from ich.data.files import Files, Folder, open_archive
 from ich.data.labels import BadLabels, check_any
+from ich.data.layout import LAYOUT
 from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.findings import FINDINGS
@@ -37,7 +38,7 @@ class BadCohort(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """`table`: COLUMNS, a row a slice, `file` a name of `files`; `rejected`: file, reason, detail of every other file.
+    """`table`: COLUMNS and LAYOUT, a row a slice, `file` a name of `files`; `rejected`: file, reason, detail of others.
 
     `recipe` names what made the slices where somebody knows it: two phantoms may differ in nothing but their blood.
     """
@@ -55,7 +56,7 @@ class Cohort:
     def digest(self) -> str:
         """Of what is known of each slice, the same wherever it lies."""
         content = hashlib.sha256(self.recipe.encode())
-        for name in COLUMNS:
+        for name in (*COLUMNS, *LAYOUT):
             column = self.table[name].to_numpy()
             if column.dtype.kind == "f":
                 known = (np.round(column, 6) + 0.0).astype("<f8").tobytes()  # + 0.0: there are two zeros
@@ -172,6 +173,10 @@ def _row(header: Header) -> Row:
         "spacing_column_mm": spacing[1],
         "rows": header.rows,
         "columns": header.columns,
+        "bits_stored": header.bits_stored,
+        "signed": header.signed,
+        "intercept": header.intercept,
+        "slope": header.slope,
     }
 
 
@@ -193,7 +198,7 @@ def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:
         detail = f"{' and '.join(files)} are both image {double.iloc[0]} ({len(double)} such files)"
         raise BadCohort(f"{root}: {detail}; keep one of each")
     order = ["patient_id", "study_id", "series_id", "position_mm", "image_id"]
-    return table[list(COLUMNS)].sort_values(order, kind="stable").reset_index(drop=True)
+    return table[[*COLUMNS, *LAYOUT]].sort_values(order, kind="stable").reset_index(drop=True)
 
 
 def neighbour_rows(table: pd.DataFrame, slices: int) -> Int64[np.ndarray, "n slices"]:

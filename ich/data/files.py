@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Integer
+
 from ich.ct.dicom import BadSlice, Header, Slice, read_header, read_slice
 from ich.ct.elements import MAX_BYTES
+from ich.data.layout import Layout, read_raw
 from ich.errors import InputError
 
 SAMPLE_BYTES = 4096
@@ -57,6 +61,9 @@ class Folder:
     def read_slice(self, name: str, *, spacing_required: bool) -> Slice:
         return read_slice(self.root / name, spacing_required=spacing_required)
 
+    def read_raw(self, name: str) -> tuple[Integer[np.ndarray, "height width"], Layout]:
+        return read_raw(self.root / name)
+
 
 class Member(NamedTuple):
     """Where a member of an archive lies, and what the archive says of it."""
@@ -97,6 +104,9 @@ class Archive:
 
     def read_slice(self, name: str, *, spacing_required: bool) -> Slice:
         return read_slice(self.read(name), name=str(self.root / name), spacing_required=spacing_required)
+
+    def read_raw(self, name: str) -> tuple[Integer[np.ndarray, "height width"], Layout]:
+        return read_raw(self.read(name), name=str(self.root / name))
 
     def read(self, name: str, limit: int = MAX_BYTES) -> bytes:
         """A member whole; one byte more than `limit` of a larger one. What it says of its own size is not believed."""

@@ -176,6 +176,20 @@ def test_the_digest_knows_content_and_no_path(tmp_path: Path) -> None:
     assert read_cohort(tmp_path / "one").digest not in digests
 
 
+def test_another_rescale_of_the_same_pixels_is_another_cohort(tmp_path: Path) -> None:
+    """A store goes by the digest: with equal ones, the HU of one would be served for the other."""
+    file = write_slice(tmp_path / "a.dcm", image="ID_a")
+    before = read_cohort(tmp_path)
+    content = file.read_bytes()
+    intercept = b"\x28\x00\x52\x10DS\x04\x000.0 "
+    assert content.count(intercept) == 1
+    file.write_bytes(content.replace(intercept, intercept[:-4] + b"9.0 "))
+    after = read_cohort(tmp_path)
+    assert after.table[["intercept", "slope", "bits_stored", "signed"]].to_numpy().tolist() == [[9, 1, 16, True]]
+    assert before.table["fingerprint"].tolist() == after.table["fingerprint"].tolist()
+    assert before.digest != after.digest
+
+
 def test_real_series_stand_in_the_order_of_the_independent_table(mini: Path, rsna2019: Path) -> None:
     table = read_cohort(kaggle_folder(mini) / "stage_2_train").table
     with (rsna2019 / "mini_headers.csv").open(newline="") as file:
