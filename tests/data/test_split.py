@@ -49,6 +49,30 @@ def test_every_fold_has_each_label_about_as_often() -> None:
     assert counts.max() / counts.min() < 1.1
 
 
+def test_every_fold_has_each_labels_slices_about_as_often_and_as_many_slices() -> None:
+    """Studies of 5 to 60 slices, in runs of 1 to 20 with a kind: patients weigh very differently."""
+    random = np.random.default_rng(0)
+    studies = []
+    for patient in range(2000):
+        kinds = np.zeros((random.integers(5, 61), len(KINDS)), np.int64)
+        for kind, rate in enumerate((0.02, 0.25, 0.17, 0.18, 0.18)):
+            start = random.integers(0, len(kinds))
+            kinds[start : start + random.integers(1, 21), kind] = random.random() < rate
+        studies.append(pd.DataFrame(kinds, columns=list(KINDS)).assign(patient_id=f"p{patient:04}"))
+    cohort = pd.concat(studies, ignore_index=True)
+    cohort = cohort.assign(any=cohort[list(KINDS)].max(axis=1), study_id=cohort["patient_id"], image_id=cohort.index)
+    fold = assign_folds(cohort, folds=5, test_share=0.0, seed=0)["fold"].to_numpy()
+    rates = cohort.groupby(fold)[list(FINDINGS)].mean() / cohort[list(FINDINGS)].mean()
+    assert (rates - 1).abs().max().max() < 0.02
+    sizes = np.bincount(fold)
+    assert sizes.max() / sizes.min() < 1.01
+
+
+def test_a_part_that_is_smaller_than_any_patient_has_one() -> None:
+    table = assign_folds(images(12), folds=3, test_share=0.01, seed=0)
+    assert table.groupby("fold")["patient_id"].nunique()[TEST] == 1
+
+
 def test_test_patients_are_in_no_fold() -> None:
     table = assign_folds(images(200), folds=4, test_share=0.2, seed=0)
     share = (table["fold"] == TEST).mean()
