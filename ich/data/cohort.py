@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from ich.ct.dicom import BadSlice, Header
 from ich.data.files import Files, Folder, open_archive
 from ich.data.labels import BadLabels, check_any
 from ich.data.layout import LAYOUT
+from ich.data.rows import read_rows, refuse_rows
 from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.findings import FINDINGS
@@ -102,23 +103,21 @@ def read_table(
     path: Path, *, spacing_required: bool = True, report: Report | None = None
 ) -> tuple[Cohort, pd.DataFrame]:
     """A cohort and its labels from a CSV: `file` (relative to it), `patient_id`, the six labels."""
-    try:
-        # A patient may be called NA, which pandas takes for nothing.
-        rows = pd.read_csv(path, dtype={"file": str, "patient_id": str}, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise BadCohort(f"{path}: no table can be read: {error}") from error
-    missing = [name for name in ("file", "patient_id", *FINDINGS) if name not in rows]
-    if missing:
-        raise BadCohort(f"{path}: it lacks {', '.join(missing)}; its columns are {', '.join(rows.columns)}")
-    rows["file"] = [_relative(path.parent / file, path.parent) if file else "" for file in rows["file"]]
-    if (rows[["file", "patient_id"]] == "").any(axis=None) or rows["file"].duplicated().any():
-        raise BadCohort(f"{path}: every row names a file of its own and a patient_id")
-    if not rows[list(FINDINGS)].isin([0, 1]).all(axis=None):
-        raise BadLabels(f"{path}: a label is 0 or 1")
+    rows = read_rows(path, columns=["file", "patient_id", *FINDINGS], refuse=BadCohort)
+    for name in ("file", "patient_id"):
+        refuse_rows(path, rows[name] == "", rows[name], "every row names a file and a patient", refuse=BadCohort)
+    rows["file"] = [_relative(path.parent / file, path.parent) for file in rows["file"]]
+    refuse_rows(path, rows["file"].duplicated(), rows["file"], "a line above names it, too", refuse=BadCohort)
+    for finding in FINDINGS:
+        label = pd.to_numeric(rows[finding], errors="coerce")
+        refuse_rows(path, ~label.isin([0, 1]), rows[finding], "a label is 0 or 1", refuse=BadLabels)
+        rows[finding] = label.astype(np.uint8)
     cohort = _read_files(Folder(path.parent), rows["file"].tolist(), spacing_required=spacing_required, report=report)
-    by_file = rows.set_index("file").loc[cohort.table["file"]]
-    cohort.table["patient_id"] = by_file["patient_id"].to_numpy()
-    labels = by_file[list(FINDINGS)].astype(np.uint8).set_index(pd.Index(cohort.table["image_id"], name="image_id"))
+    rows = rows.set_index("file")
+    patients = rows["patient_id"].loc[cohort.table["file"]].to_numpy()
+    cohort = replace(cohort, table=_in_order(path, cohort.table.assign(patient_id=patients)))
+    by_file = rows.loc[cohort.table["file"]]
+    labels = by_file[list(FINDINGS)].set_index(pd.Index(cohort.table["image_id"], name="image_id"))
     check_any(path, labels)
     return cohort, labels
 
@@ -139,8 +138,11 @@ def _read_files(files: Files, names: list[str], *, spacing_required: bool, repor
             report(done, len(names))
     refused = pd.DataFrame(rejected, columns=["file", "reason", "detail"])
     if not blocks:
-        mostly = "".join(f" (mostly: {reason})" for reason in refused["reason"].mode()[:1])
-        raise BadCohort(f"{files.root}: none of its {len(names)} files is a CT slice{mostly}")
+        if not names:
+            raise BadCohort(f"{files.root}: there is no file in it")
+        first = f"{refused['file'].iloc[0]}: {refused['detail'].iloc[0]}"
+        mostly = f"mostly {refused['reason'].mode()[0]}; the first is {first}"
+        raise BadCohort(f"{files.root}: none of its {len(names)} files is a CT slice ({mostly})")
     table = _in_order(files.root, pd.concat(blocks, ignore_index=True))
     return Cohort(files=files, table=table, rejected=refused)
 

@@ -8,6 +8,7 @@ from jaxtyping import Float64, Int64
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ich.data.rows import read_rows, refuse_rows
 from ich.errors import InputError
 from ich.findings import FINDINGS
 
@@ -107,24 +108,21 @@ def _deal_once(
 
 def read_folds(path: Path, images: pd.DataFrame) -> pd.DataFrame:
     """A folds.csv (`image_id,patient_id,fold`) for these images; its other images are passed over."""
-    try:
-        # A patient may be called NA, which pandas takes for nothing.
-        table = pd.read_csv(path, dtype={"image_id": str, "patient_id": str}, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise BadFolds(f"{path}: no folds can be read: {error}") from error
-    if missing := {"image_id", "patient_id", "fold"} - set(table.columns):
-        raise BadFolds(f"{path}: it lacks {', '.join(sorted(missing))}; a folds.csv has image_id,patient_id,fold")
-    if not pd.api.types.is_integer_dtype(table["fold"]) or (table["fold"] < TEST).any():
-        raise BadFolds(f"{path}: a fold is a whole number from 0, or {TEST} for test patients")
+    table = read_rows(path, columns=["image_id", "patient_id", "fold"], refuse=BadFolds)
+    for name in ("image_id", "patient_id"):
+        refuse_rows(path, table[name] == "", table[name], "every row names an image and a patient", refuse=BadFolds)
+    refuse_rows(path, table["image_id"].duplicated(), table["image_id"], "a line above has it, too", refuse=BadFolds)
+    fold = pd.to_numeric(table["fold"], errors="coerce")
+    why = f"a fold is a whole number from 0, or {TEST} for test patients"
+    refuse_rows(path, ~((fold >= TEST) & (fold % 1 == 0)), table["fold"], why, refuse=BadFolds)
+    table["fold"] = fold.astype(np.int64)
     _refuse_shared_patients(table, str(path))
-    if table["image_id"].duplicated().any():
-        raise BadFolds(f"{path}: {table['image_id'][table['image_id'].duplicated()].iloc[0]} stands twice")
     known = table.set_index("image_id")["fold"].reindex(images["image_id"])
     if known.isna().any():
         raise BadFolds(
             f"{path}: {known.index[known.isna()][0]} has no fold ({known.isna().sum()} images of the cohort have none)"
         )
-    return images[["image_id", "patient_id"]].reset_index(drop=True).assign(fold=known.to_numpy().astype(np.int64))
+    return images[["image_id", "patient_id"]].reset_index(drop=True).assign(fold=known.to_numpy(np.int64))
 
 
 def check_folds(folds: pd.DataFrame, *, fold: int, groups: Int64[np.ndarray, " n"] | None = None) -> None:

@@ -112,8 +112,15 @@ def test_a_folds_csv_is_taken_as_it_is_and_may_know_more(tmp_path: Path) -> None
             r"patient p is in two folds \(a in fold 0 and b in fold 1; 1 such patients\)",
         ),
         ([("a", "p", 0), ("c", "q", 1)], r"b has no fold \(1 images of the cohort have none\)"),
-        ([("a", "p", 0), ("a", "p", 0), ("b", "p", 0), ("c", "q", 1)], "a stands twice"),
-        ([("a", "p", "x"), ("b", "p", 0), ("c", "q", 1)], "a fold is a whole number"),
+        ([("a", "p", 0), ("a", "p", 0), ("b", "p", 0), ("c", "q", 1)], "line 3: image_id is 'a'; a line above has"),
+        ([("a", "p", 0), ("b", "p", "x"), ("c", "q", "y")], r"line 3: fold is 'x'; a fold .* \(2 such lines\)"),
+        (
+            [("a", "p", 0), ("b", "p", -2), ("c", "q", 1)],
+            "line 3: fold is '-2'; a fold is a whole number from 0",
+        ),
+        ([("a", "p", 0), ("b", "p", 0), ("c", "q", 1.5)], "line 4: fold is '1.5'; a fold is a whole number"),
+        ([("a", "p", 0), ("b", "p", 0), ("c", "q", "inf")], "line 4: fold is 'inf'; a fold is a whole number"),
+        ([("a", "p", 0), ("b", "", 0), ("c", "q", 1)], "line 3: patient_id is ''; every row names an image and"),
     ],
 )
 def test_a_folds_csv_that_would_leak_is_refused(tmp_path: Path, rows: list[tuple[str, str, object]], said: str) -> None:
@@ -142,10 +149,10 @@ def test_an_empty_part_is_refused() -> None:
 
 
 def test_a_missing_file_or_column_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadFolds, match="no folds can be read"):
+    with pytest.raises(BadFolds, match="no table can be read"):
         read_folds(tmp_path / "none.csv", COHORT)
     (tmp_path / "f.csv").write_text("image,fold\na,0\n")
-    with pytest.raises(BadFolds, match="it lacks image_id, patient_id"):
+    with pytest.raises(BadFolds, match="it lacks image_id, patient_id; its columns are image, fold;"):
         read_folds(tmp_path / "f.csv", COHORT)
 
 
