@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ BLOCK = 2**15
 """Rows that wait as dictionaries, of a kilobyte each, before they become columns."""
 AHEAD = 1024
 """Files that threads may be ahead of the table."""
+THREADS = 16
+"""Mostly they wait for a disk, of a network perhaps; on a fast one more than the processors do no harm."""
 
 
 Row = dict[str, object]
@@ -163,13 +165,16 @@ def _read_rows(files: Files, names: Sequence[str], spacing_required: bool) -> It
             return name, bad
         return name, _row(header) | sample._asdict()
 
-    return in_order(read, names, ahead=AHEAD)
+    return in_order(read, names, ahead=AHEAD, threads=THREADS)
 
 
 def _row(header: Header) -> Row:
     spacing = header.spacing_mm or (np.nan, np.nan)
-    ids = {name: value for name, value in asdict(header).items() if name.endswith("_id")}
-    return ids | {
+    return {
+        "image_id": header.image_id,
+        "series_id": header.series_id,
+        "study_id": header.study_id,
+        "patient_id": header.patient_id,
         "position_mm": _position(header),
         "spacing_row_mm": spacing[0],
         "spacing_column_mm": spacing[1],
@@ -186,10 +191,13 @@ def _position(header: Header) -> float:
     """Millimetres along the slice normal, feet to head."""
     if header.position_mm is None:
         return float("nan")
+    x, y, z = header.position_mm
     if header.orientation is None:
-        return header.position_mm[2]
-    normal = np.cross(header.orientation[:3], header.orientation[3:])
-    return float(np.dot(normal, header.position_mm) * np.sign(normal[2]))
+        return z
+    a, b, c, d, e, f = header.orientation
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)  # plain, because numpy takes ten times as long for three
+    along = normal[0] * x + normal[1] * y + normal[2] * z
+    return along if normal[2] > 0 else -along
 
 
 def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:
