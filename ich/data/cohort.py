@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,12 +9,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from ich.ct.dicom import BadSlice, Header
 from ich.data.files import Files, Folder, open_archive
+from ich.data.headers import read_headers
 from ich.data.labels import BadLabels, check_any
 from ich.data.layout import LAYOUT
 from ich.data.rows import read_rows, refuse_rows
-from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.progress import Report
@@ -24,15 +22,6 @@ COLUMNS = (
     "image_id", "series_id", "study_id", "patient_id", "file", "position_mm", "spacing_row_mm", "spacing_column_mm",
     "rows", "columns", "bytes", "fingerprint",
 )  # fmt: skip
-BLOCK = 2**15
-"""Rows that wait as dictionaries, of a kilobyte each, before they become columns."""
-AHEAD = 1024
-"""Files that threads may be ahead of the table."""
-THREADS = 16
-"""Mostly they wait for a disk, of a network perhaps; on a fast one more than the processors do no harm."""
-
-
-Row = dict[str, object]
 
 
 class BadCohort(InputError):
@@ -93,16 +82,21 @@ def kaggle_folder(root: Path) -> Path:
     raise BadCohort(f"{root}: {missing}, as Kaggle's does")
 
 
-def read_cohort(root: Path | Files, *, spacing_required: bool = True, report: Report | None = None) -> Cohort:
-    """Read the header of every file under `root`, flat or nested; hidden files are passed over."""
+def read_cohort(
+    root: Path | Files, *, spacing_required: bool = True, cache: Path | None = None, report: Report | None = None
+) -> Cohort:
+    """Read the header of every file under `root`, flat or nested; hidden files are passed over.
+
+    Under `cache` a long pass is kept (see `headers`).
+    """
     if isinstance(root, Path) and not root.is_dir():
         raise BadCohort(f"{root}: there is no such folder")
     files = Folder(root) if isinstance(root, Path) else root
-    return _read_files(files, files.names(), spacing_required=spacing_required, report=report)
+    return _read_files(files, files.names(), spacing_required=spacing_required, cache=cache, report=report)
 
 
 def read_table(
-    path: Path, *, spacing_required: bool = True, report: Report | None = None
+    path: Path, *, spacing_required: bool = True, cache: Path | None = None, report: Report | None = None
 ) -> tuple[Cohort, pd.DataFrame]:
     """A cohort and its labels from a CSV: `file` (relative to it), `patient_id`, the six labels."""
     rows = read_rows(path, columns=["file", "patient_id", *FINDINGS], refuse=BadCohort)
@@ -114,7 +108,8 @@ def read_table(
         label = pd.to_numeric(rows[finding], errors="coerce")
         refuse_rows(path, ~label.isin([0, 1]), rows[finding], "a label is 0 or 1", refuse=BadLabels)
         rows[finding] = label.astype(np.uint8)
-    cohort = _read_files(Folder(path.parent), rows["file"].tolist(), spacing_required=spacing_required, report=report)
+    files, names = Folder(path.parent), rows["file"].tolist()
+    cohort = _read_files(files, names, spacing_required=spacing_required, cache=cache, report=report)
     rows = rows.set_index("file")
     patients = rows["patient_id"].loc[cohort.table["file"]].to_numpy()
     cohort = replace(cohort, table=_in_order(path, cohort.table.assign(patient_id=patients)))
@@ -124,80 +119,24 @@ def read_table(
     return cohort, labels
 
 
-def _read_files(files: Files, names: list[str], *, spacing_required: bool, report: Report | None) -> Cohort:
-    blocks: list[pd.DataFrame] = []
-    rows: list[Row] = []
-    rejected: list[Row] = []
-    for done, (name, read) in enumerate(_read_rows(files, names, spacing_required), start=1):
-        if isinstance(read, BadSlice):
-            rejected.append({"file": name, "reason": read.reason, "detail": read.detail})
-        else:
-            rows.append(read | {"file": name})
-        if rows and (len(rows) == BLOCK or done == len(names)):
-            blocks.append(pd.DataFrame(rows))
-            rows = []
-        if report and (done % 100 == 0 or done == len(names)):
-            report(done, len(names))
-    refused = pd.DataFrame(rejected, columns=["file", "reason", "detail"])
-    if not blocks:
-        if not names:
-            raise BadCohort(f"{files.root}: there is no file in it")
-        first = f"{refused['file'].iloc[0]}: {refused['detail'].iloc[0]}"
-        mostly = f"mostly {refused['reason'].mode()[0]}; the first is {first}"
+def _read_files(
+    files: Files, names: list[str], *, spacing_required: bool, cache: Path | None, report: Report | None
+) -> Cohort:
+    for name in names:
+        if not name.isprintable():
+            raise BadCohort(f"{files.root}: {name!a} is no name for a table; rename the file")
+    table, rejected = read_headers(files, names, spacing_required=spacing_required, cache=cache, report=report)
+    if not names:
+        raise BadCohort(f"{files.root}: there is no file in it")
+    if not len(table):
+        first = f"{rejected['file'].iloc[0]}: {rejected['detail'].iloc[0]}"
+        mostly = f"mostly {rejected['reason'].mode()[0]}; the first is {first}"
         raise BadCohort(f"{files.root}: none of its {len(names)} files is a CT slice ({mostly})")
-    table = _in_order(files.root, pd.concat(blocks, ignore_index=True))
-    return Cohort(files=files, table=table, rejected=refused)
+    return Cohort(files=files, table=_in_order(files.root, table), rejected=rejected)
 
 
 def _relative(file: Path, root: Path) -> str:
     return Path(os.path.relpath(file, root)).as_posix()
-
-
-def _read_rows(files: Files, names: Sequence[str], spacing_required: bool) -> Iterator[tuple[str, Row | BadSlice]]:
-    for name in names:
-        if not name.isprintable():
-            raise BadCohort(f"{files.root}: {name!a} is no name for a table; rename the file")
-
-    def read(name: str) -> tuple[str, Row | BadSlice]:
-        try:
-            header, sample = files.read_header(name, spacing_required=spacing_required)
-        except BadSlice as bad:
-            return name, bad
-        return name, _row(header) | sample._asdict()
-
-    return in_order(read, names, ahead=AHEAD, threads=THREADS)
-
-
-def _row(header: Header) -> Row:
-    spacing = header.spacing_mm or (np.nan, np.nan)
-    return {
-        "image_id": header.image_id,
-        "series_id": header.series_id,
-        "study_id": header.study_id,
-        "patient_id": header.patient_id,
-        "position_mm": _position(header),
-        "spacing_row_mm": spacing[0],
-        "spacing_column_mm": spacing[1],
-        "rows": header.rows,
-        "columns": header.columns,
-        "bits_stored": header.bits_stored,
-        "signed": header.signed,
-        "intercept": header.intercept,
-        "slope": header.slope,
-    }
-
-
-def _position(header: Header) -> float:
-    """Millimetres along the slice normal, feet to head."""
-    if header.position_mm is None:
-        return float("nan")
-    x, y, z = header.position_mm
-    if header.orientation is None:
-        return z
-    a, b, c, d, e, f = header.orientation
-    normal = (b * f - c * e, c * d - a * f, a * e - b * d)  # plain, because numpy takes ten times as long for three
-    along = normal[0] * x + normal[1] * y + normal[2] * z
-    return along if normal[2] > 0 else -along
 
 
 def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:

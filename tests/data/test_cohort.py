@@ -193,7 +193,7 @@ def test_a_name_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
 
 
 def test_more_files_than_threads_may_be_ahead_of_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ich.data.cohort.AHEAD", 3)
+    monkeypatch.setattr("ich.data.headers.AHEAD", 3)
     for number in range(10):
         write_slice(tmp_path / f"{number}.dcm", image=f"ID_{number}", z=number)
     seen: list[tuple[int, int]] = []
