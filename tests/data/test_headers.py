@@ -10,8 +10,9 @@ import pytest
 
 from ich.ct.dicom import Header
 from ich.data import headers
-from ich.data.cohort import Cohort, read_cohort
+from ich.data.cohort import Cohort, read_cohort, read_table
 from ich.data.files import Archive, Folder, Sample, open_archive
+from ich.findings import FINDINGS
 from tests.data.dicom_files import write_slice
 from tests.data.test_files import pack
 
@@ -117,6 +118,17 @@ def test_another_place_and_another_question_have_rows_of_their_own(root: Path, r
     assert len(read) == FILES + 2
     read_cohort(copy, cache=tmp_path / "cache")
     assert len(read) == 2 * (FILES + 2)
+    assert len(list((tmp_path / "cache" / "headers").iterdir())) == 3
+
+
+def test_a_table_gets_the_rows_of_its_own_files_alone(root: Path, read: list[str], tmp_path: Path) -> None:
+    read_cohort(root, cache=tmp_path / "cache")
+    read.clear()
+    lines = [",".join(["file", "patient_id", *FINDINGS]), *(f"{name}.dcm,p,0,0,0,0,0,0" for name in ("07", "03"))]
+    (root / "cases.csv").write_text("\n".join(lines))
+    cohort, _ = read_table(root / "cases.csv", cache=tmp_path / "cache")
+    assert cohort.table["file"].tolist() == ["03.dcm", "07.dcm"]
+    assert read == []
 
 
 def test_a_zip_is_inflated_once(root: Path, read: list[str], tmp_path: Path) -> None:
