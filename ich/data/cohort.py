@@ -24,6 +24,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
+WANTED = "data.root is Kaggle's folder, the folder above it, or its .zip"
+
+
 class BadCohort(InputError):
     """A folder or a table that is no cohort."""
 
@@ -61,6 +64,8 @@ class Cohort:
 def kaggle_files(root: Path) -> Files:
     """The folder with stage_2_train/ and stage_2_train.csv: `root` itself, one folder inside it, or in its .zip."""
     if root.is_file():
+        if root.suffix.lower() != ".zip":
+            raise BadCohort(f"{root}: {WANTED}")
         archive = open_archive(root)
         found = sorted(name for name in archive.members if f"/{name}".endswith("/stage_2_train.csv"))
         for inside in (name.removesuffix("stage_2_train.csv") for name in found):
@@ -73,13 +78,13 @@ def kaggle_files(root: Path) -> Files:
 def kaggle_folder(root: Path) -> Path:
     """The folder with stage_2_train/ and stage_2_train.csv: `root` itself, or one folder inside it."""
     if not root.is_dir():
-        wanted = "data.root is Kaggle's folder, the folder above it, or its .zip"
-        raise BadCohort(f"{root}: there is no such {'file' if root.suffix == '.zip' else 'folder'}; {wanted}")
+        raise BadCohort(f"{root}: there is no such {'file' if root.suffix == '.zip' else 'folder'}; {WANTED}")
     for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir())):
         if (folder / "stage_2_train").is_dir() and (folder / "stage_2_train.csv").is_file():
             return folder
     missing = "neither it nor a folder in it holds stage_2_train/ and stage_2_train.csv"
-    raise BadCohort(f"{root}: {missing}, as Kaggle's does")
+    archives = "".join(f"; data.root={archive} reads that .zip in place" for archive in sorted(root.glob("*.zip"))[:1])
+    raise BadCohort(f"{root}: {missing}, as Kaggle's does{archives}; data=table takes slices of any other folder")
 
 
 def read_cohort(

@@ -14,6 +14,9 @@ from ich.data.label_bytes import read_flawless
 from ich.errors import InputError
 from ich.findings import FINDINGS
 
+SHOWN = 60
+"""Letters of a wrong header."""
+
 
 class BadLabels(InputError):
     """A label table that cannot be trusted."""
@@ -80,9 +83,9 @@ def _read_long(path: Path) -> tuple[pa.ChunkedArray, UInt8[np.ndarray, " rows"],
     else:
         raise BadLabels(f"{path}: no label table can be read: {failure}") from failure
     if names[:2] != ["ID", "Label"]:
-        raise BadLabels(
-            f"{path}: the header is {','.join(names)}, not ID,Label as in the challenge's stage_2_train.csv"
-        )
+        found = ",".join(names)
+        found = found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
+        raise BadLabels(f"{path}: the header is {found}, not ID,Label as in the challenge's stage_2_train.csv")
     filled = pc.invert(pc.and_(pc.is_null(table["Label"]), pc.equal(pc.fill_null(table["ID"], ""), "")))
     table, lines = table.filter(filled), np.flatnonzero(filled.to_numpy()) + 2
     labels = table["Label"]

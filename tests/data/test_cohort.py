@@ -93,6 +93,14 @@ def test_another_folder_and_a_missing_one_are_refused_with_the_way_out(tmp_path:
         kaggle_folder(tmp_path)
     with pytest.raises(BadCohort, match="there is no such folder"):
         kaggle_folder(tmp_path / "none")
+    (tmp_path / "a.zip").write_text("")
+    with pytest.raises(
+        BadCohort, match=r"data\.root=.*a\.zip reads that \.zip in place; data=table takes slices of any"
+    ):
+        kaggle_folder(tmp_path)
+    (tmp_path / "notes.md").write_text("")
+    with pytest.raises(BadCohort, match=r"notes\.md: data\.root is Kaggle's folder, the folder above it, or its \.zip"):
+        kaggle_files(tmp_path / "notes.md")
     with pytest.raises(BadCohort, match=r"data\.zip: there is no such file; data\.root is Kaggle's folder"):
         kaggle_files(tmp_path / "data.zip")
 

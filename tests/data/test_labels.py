@@ -94,6 +94,11 @@ def test_another_header_is_refused_with_the_right_one(tmp_path: Path, good: list
         read_labels(written(tmp_path / "l.csv", good, header="image,label"))
 
 
+def test_a_long_header_is_cut(tmp_path: Path, good: list[str]) -> None:
+    with pytest.raises(BadLabels, match=r"the header is a{60}…, not ID,Label"):
+        read_labels(written(tmp_path / "l.csv", good, header="a" * 100 + ",b"))
+
+
 def test_a_header_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadLabels, match="there is no row under its header"):
         read_labels(written(tmp_path / "l.csv", []))
