@@ -15,7 +15,8 @@ from ich import metric
 from ich.config import check, signature
 from ich.ct.dicom import BadSlice, Slice, read_header, read_slice
 from ich.ct.geometry import Geometry
-from ich.data.cohort import neighbour_rows, position_mm
+from ich.data.cohort import neighbour_rows
+from ich.data.headers import position_mm
 from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.model.classifier import HemorrhageClassifier

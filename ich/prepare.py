@@ -22,6 +22,10 @@ NAMED = 10
 """Damaged slices that a message names."""
 
 
+class BadOutput(InputError):
+    """A folder that cannot be written to."""
+
+
 class DamagedStore(InputError):
     """Slices of a store are no longer what was written."""
 
@@ -50,6 +54,8 @@ def prepare(cfg: DictConfig) -> None:
     from ich.data.store import begin_store, open_store
     from ich.progress import bar
 
+    if cfg.report:  # before hours of work
+        make_output(Path(cfg.output))
     source, geometry = build(cfg.data), build(cfg.geometry)
     if cfg.series:
         geometry = geometry.for_series()
@@ -77,6 +83,18 @@ def prepare(cfg: DictConfig) -> None:
             verify(store)
 
 
+def make_output(output: Path) -> None:
+    """Raises BadOutput."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(output, error) from error
+
+
+def unwritable(output: Path, error: OSError) -> BadOutput:
+    return BadOutput(f"{output}: cannot be written: {error.strerror}; output= takes a folder")
+
+
 def report_faults(found: "pd.DataFrame", policies: "Policies", output: Path) -> None:
     """What is wrong with the data, as one table on the screen, and in `output` slice by slice."""
     from rich.console import Console
@@ -89,10 +107,12 @@ def report_faults(found: "pd.DataFrame", policies: "Policies", output: Path) -> 
     for row in counts.to_dict("records"):
         table.add_row(*(f"{value:,}" if name == "count" else str(value) for name, value in row.items()))
     Console().print(table)
-    output.mkdir(parents=True, exist_ok=True)
-    found[COLUMNS].to_csv(output / "faults.csv", index=False)
     by_fault = counts.set_index("fault")[["count", "policy"]].to_dict("index")
-    (output / "faults.json").write_text(json.dumps(by_fault, indent=2) + "\n", encoding="utf-8")
+    try:
+        found[COLUMNS].to_csv(output / "faults.csv", index=False)
+        (output / "faults.json").write_text(json.dumps(by_fault, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise unwritable(output, error) from error
     print(f"slice by slice: {output / 'faults.csv'}; data.policies.FAULT=… says what is done about one")
 
 

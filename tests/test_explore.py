@@ -13,6 +13,7 @@ import pytest
 from ich.data.labels import write_labels
 from ich.data.phantom import write_cohort
 from ich.findings import FINDINGS
+from tests.data.test_files import pack
 from tests.project import Project
 
 LABEL_FIGURES = [
@@ -74,10 +75,17 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_cohort_becomes_a_page_with_all_figures_of_the_thesis(project: Project, cohort: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out"
+@pytest.fixture(scope="module")
+def explored(project: Project, cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of exploring it."""
+    output = tmp_path_factory.mktemp("explored") / "out"
     done = explore(project, "data=rsna", f"data.root={cohort}", f"output={output}", "gallery=3")
     assert f"12 figures of 60 slices of 6 patients: {output / 'index.html'}" in done.stdout
+    return output
+
+
+def test_a_cohort_becomes_a_page_with_all_figures_of_the_thesis(cohort: Path, explored: Path) -> None:
+    output = explored
     assert sorted(file.name for file in output.iterdir()) == sorted([*ALL_FIGURES, "counts.csv", "index.html"])
     assert_stands_alone(output / "index.html")
     page = (output / "index.html").read_text(encoding="utf-8")
@@ -99,6 +107,16 @@ def test_the_phantom_is_explored_by_default_and_equal_data_give_equal_bytes(proj
     assert "synthetic: no picture shows a patient" in (tmp_path / "a" / "index.html").read_text(encoding="utf-8")
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+
+
+def test_a_zip_gives_the_same_page_and_files_as_its_folder(
+    project: Project, cohort: Path, explored: Path, tmp_path: Path
+) -> None:
+    path = pack(cohort, tmp_path / "data.zip")
+    explore(project, "data=rsna", f"data.root={path}", f"output={tmp_path / 'out'}", "gallery=3")
+    files = {file.name: file.read_bytes() for file in explored.iterdir()}
+    assert len(files) == len(ALL_FIGURES) + 2
+    assert files == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
 
 
 def test_a_label_csv_alone_is_enough(project: Project, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ class Header:
     level: patient from study, study from series, series from image; an image without one is called after its file, or
     its bytes. `position_mm` (of the first pixel's centre), `orientation` (of a row, then of a column) and `spacing_mm`
     (from row to row, then from column to column) are DICOM's, and None where the file does not say, or says it badly.
+    HU = stored value * slope + intercept; of wrapped slices both are what the file says, before these are mended.
     """
 
     image_id: str
@@ -57,6 +58,10 @@ class Header:
     spacing_mm: tuple[float, float] | None
     rows: int
     columns: int
+    bits_stored: int
+    signed: bool
+    slope: float
+    intercept: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +83,6 @@ class Slice:
 class _Facts:
     header: Header
     form: PixelFormat
-    slope: float
-    intercept: float
 
 
 def read_slice(source: Path | str | bytes, *, name: str | None = None, spacing_required: bool = True) -> Slice:
@@ -91,7 +94,7 @@ def read_slice(source: Path | str | bytes, *, name: str | None = None, spacing_r
     elements = read_elements(source, name=name)
     facts = _check(elements, source, spacing_required)
     stored = read_stored(elements, facts.form)
-    mended, slope, intercept = mend_wrapped(stored, facts.form, facts.slope, facts.intercept)
+    mended, slope, intercept = mend_wrapped(stored, facts.form, facts.header.slope, facts.header.intercept)
     ends = rescale(np.array([[mended.min(), mended.max()]]), slope, intercept)
     hu = to_hu(mended, slope, intercept)
     lowest = int(hu.min())
@@ -124,10 +127,9 @@ def _check(elements: Elements, source: Path | str | bytes, spacing_required: boo
     rows, columns = _read_size(elements)
     form = _read_format(elements, rows, columns)
     spacing = _read_spacing(elements, required=spacing_required)
-    slope, intercept = _read_rescale(elements)
+    rescale = _read_rescale(elements)
     check_pixels(elements, form)
-    header = _make_header(elements, source, orientation, spacing, rows, columns)
-    return _Facts(header=header, form=form, slope=slope, intercept=intercept)
+    return _Facts(header=_make_header(elements, source, orientation, spacing, form, rescale), form=form)
 
 
 def _make_header(
@@ -135,8 +137,8 @@ def _make_header(
     source: Path | str | bytes,
     orientation: Orientation | None,
     spacing: tuple[float, float] | None,
-    rows: int,
-    columns: int,
+    form: PixelFormat,
+    rescale: tuple[float, float],
 ) -> Header:
     image = elements.text(Tag.SOP_INSTANCE) or _name(elements, source)
     series = elements.text(Tag.SERIES_INSTANCE) or image
@@ -150,8 +152,12 @@ def _make_header(
         position_mm=(position[0], position[1], position[2]) if _are_finite(position, 3) else None,
         orientation=orientation,
         spacing_mm=spacing,
-        rows=rows,
-        columns=columns,
+        rows=form.rows,
+        columns=form.columns,
+        bits_stored=form.bits_stored,
+        signed=form.signed,
+        slope=rescale[0],
+        intercept=rescale[1],
     )
 
 

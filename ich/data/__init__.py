@@ -5,6 +5,8 @@ label_bytes  the challenge's CSV at full size, as machine words
 labels       the challenge's CSV and a table with a row an image
 files        a folder, or a .zip read in place
 layout       how a file says its pixels: bits, sign, intercept
+rows         a CSV that people write, line by line
+headers      every header once, and what a long pass over them keeps
 cohort       a folder of DICOM files as one table, a row a slice, in anatomical order
 split        folds by patient
 threads      files read ahead, in order

@@ -2,8 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,10 +10,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int64
 
-from ich.ct.dicom import BadSlice, Header
 from ich.data.files import Files, Folder, open_archive
+from ich.data.headers import read_headers
 from ich.data.labels import BadLabels, check_any
-from ich.data.threads import in_order
+from ich.data.layout import LAYOUT
+from ich.data.rows import read_rows, refuse_rows
 from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.progress import Report
@@ -23,13 +23,9 @@ COLUMNS = (
     "image_id", "series_id", "study_id", "patient_id", "file", "position_mm", "spacing_row_mm", "spacing_column_mm",
     "rows", "columns", "bytes", "fingerprint",
 )  # fmt: skip
-BLOCK = 2**15
-"""Rows that wait as dictionaries, of a kilobyte each, before they become columns."""
-AHEAD = 1024
-"""Files that threads may be ahead of the table."""
 
 
-Row = dict[str, object]
+WANTED = "data.root is Kaggle's folder, the folder above it, or its .zip"
 
 
 class BadCohort(InputError):
@@ -38,7 +34,7 @@ class BadCohort(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """`table`: COLUMNS, a row a slice, `file` a name of `files`; `rejected`: file, reason, detail of every other file.
+    """`table`: COLUMNS and LAYOUT, a row a slice, `file` a name of `files`; `rejected`: file, reason, detail of others.
 
     `recipe` names what made the slices where somebody knows it: two phantoms may differ in nothing but their blood.
     """
@@ -56,7 +52,7 @@ class Cohort:
     def digest(self) -> str:
         """Of what is known of each slice, the same wherever it lies."""
         content = hashlib.sha256(self.recipe.encode())
-        for name in COLUMNS:
+        for name in (*COLUMNS, *LAYOUT):
             column = self.table[name].to_numpy()
             if column.dtype.kind == "f":
                 known = (np.round(column, 6) + 0.0).astype("<f8").tobytes()  # + 0.0: there are two zeros
@@ -69,6 +65,8 @@ class Cohort:
 def kaggle_files(root: Path) -> Files:
     """The folder with stage_2_train/ and stage_2_train.csv: `root` itself, one folder inside it, or in its .zip."""
     if root.is_file():
+        if root.suffix.lower() != ".zip":
+            raise BadCohort(f"{root}: {WANTED}")
         archive = open_archive(root)
         found = sorted(name for name in archive.members if f"/{name}".endswith("/stage_2_train.csv"))
         for inside in (name.removesuffix("stage_2_train.csv") for name in found):
@@ -81,109 +79,70 @@ def kaggle_files(root: Path) -> Files:
 def kaggle_folder(root: Path) -> Path:
     """The folder with stage_2_train/ and stage_2_train.csv: `root` itself, or one folder inside it."""
     if not root.is_dir():
-        wanted = "data.root is Kaggle's folder, the folder above it, or its .zip"
-        raise BadCohort(f"{root}: there is no such {'file' if root.suffix == '.zip' else 'folder'}; {wanted}")
+        raise BadCohort(f"{root}: there is no such {'file' if root.suffix == '.zip' else 'folder'}; {WANTED}")
     for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir())):
         if (folder / "stage_2_train").is_dir() and (folder / "stage_2_train.csv").is_file():
             return folder
     missing = "neither it nor a folder in it holds stage_2_train/ and stage_2_train.csv"
-    raise BadCohort(f"{root}: {missing}, as Kaggle's does")
+    archives = "".join(f"; data.root={archive} reads that .zip in place" for archive in sorted(root.glob("*.zip"))[:1])
+    raise BadCohort(f"{root}: {missing}, as Kaggle's does{archives}; data=table takes slices of any other folder")
 
 
-def read_cohort(root: Path | Files, *, spacing_required: bool = True, report: Report | None = None) -> Cohort:
-    """Read the header of every file under `root`, flat or nested; hidden files are passed over."""
+def read_cohort(
+    root: Path | Files, *, spacing_required: bool = True, cache: Path | None = None, report: Report | None = None
+) -> Cohort:
+    """Read the header of every file under `root`, flat or nested; hidden files are passed over.
+
+    Under `cache` a long pass is kept (see `headers`).
+    """
     if isinstance(root, Path) and not root.is_dir():
         raise BadCohort(f"{root}: there is no such folder")
     files = Folder(root) if isinstance(root, Path) else root
-    return _read_files(files, files.names(), spacing_required=spacing_required, report=report)
+    return _read_files(files, files.names(), spacing_required=spacing_required, cache=cache, report=report)
 
 
 def read_table(
-    path: Path, *, spacing_required: bool = True, report: Report | None = None
+    path: Path, *, spacing_required: bool = True, cache: Path | None = None, report: Report | None = None
 ) -> tuple[Cohort, pd.DataFrame]:
     """A cohort and its labels from a CSV: `file` (relative to it), `patient_id`, the six labels."""
-    try:
-        # A patient may be called NA, which pandas takes for nothing.
-        rows = pd.read_csv(path, dtype={"file": str, "patient_id": str}, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise BadCohort(f"{path}: no table can be read: {error}") from error
-    missing = [name for name in ("file", "patient_id", *FINDINGS) if name not in rows]
-    if missing:
-        raise BadCohort(f"{path}: it lacks {', '.join(missing)}; its columns are {', '.join(rows.columns)}")
-    rows["file"] = [_relative(path.parent / file, path.parent) if file else "" for file in rows["file"]]
-    if (rows[["file", "patient_id"]] == "").any(axis=None) or rows["file"].duplicated().any():
-        raise BadCohort(f"{path}: every row names a file of its own and a patient_id")
-    if not rows[list(FINDINGS)].isin([0, 1]).all(axis=None):
-        raise BadLabels(f"{path}: a label is 0 or 1")
-    cohort = _read_files(Folder(path.parent), rows["file"].tolist(), spacing_required=spacing_required, report=report)
-    by_file = rows.set_index("file").loc[cohort.table["file"]]
-    cohort.table["patient_id"] = by_file["patient_id"].to_numpy()
-    labels = by_file[list(FINDINGS)].astype(np.uint8).set_index(pd.Index(cohort.table["image_id"], name="image_id"))
+    rows = read_rows(path, columns=["file", "patient_id", *FINDINGS], refuse=BadCohort)
+    for name in ("file", "patient_id"):
+        refuse_rows(path, rows[name] == "", rows[name], "every row names a file and a patient", refuse=BadCohort)
+    rows["file"] = [_relative(path.parent / file, path.parent) for file in rows["file"]]
+    refuse_rows(path, rows["file"].duplicated(), rows["file"], "a line above names it, too", refuse=BadCohort)
+    for finding in FINDINGS:
+        label = pd.to_numeric(rows[finding], errors="coerce")
+        refuse_rows(path, ~label.isin([0, 1]), rows[finding], "a label is 0 or 1", refuse=BadLabels)
+        rows[finding] = label.astype(np.uint8)
+    files, names = Folder(path.parent), rows["file"].tolist()
+    cohort = _read_files(files, names, spacing_required=spacing_required, cache=cache, report=report)
+    rows = rows.set_index("file")
+    patients = rows["patient_id"].loc[cohort.table["file"]].to_numpy()
+    cohort = replace(cohort, table=_in_order(path, cohort.table.assign(patient_id=patients)))
+    by_file = rows.loc[cohort.table["file"]]
+    labels = by_file[list(FINDINGS)].set_index(pd.Index(cohort.table["image_id"], name="image_id"))
     check_any(path, labels)
     return cohort, labels
 
 
-def _read_files(files: Files, names: list[str], *, spacing_required: bool, report: Report | None) -> Cohort:
-    blocks: list[pd.DataFrame] = []
-    rows: list[Row] = []
-    rejected: list[Row] = []
-    for done, (name, read) in enumerate(_read_rows(files, names, spacing_required), start=1):
-        if isinstance(read, BadSlice):
-            rejected.append({"file": name, "reason": read.reason, "detail": read.detail})
-        else:
-            rows.append(read | {"file": name})
-        if rows and (len(rows) == BLOCK or done == len(names)):
-            blocks.append(pd.DataFrame(rows))
-            rows = []
-        if report and (done % 100 == 0 or done == len(names)):
-            report(done, len(names))
-    refused = pd.DataFrame(rejected, columns=["file", "reason", "detail"])
-    if not blocks:
-        mostly = "".join(f" (mostly: {reason})" for reason in refused["reason"].mode()[:1])
-        raise BadCohort(f"{files.root}: none of its {len(names)} files is a CT slice{mostly}")
-    table = _in_order(files.root, pd.concat(blocks, ignore_index=True))
-    return Cohort(files=files, table=table, rejected=refused)
+def _read_files(
+    files: Files, names: list[str], *, spacing_required: bool, cache: Path | None, report: Report | None
+) -> Cohort:
+    for name in names:
+        if not name.isprintable():
+            raise BadCohort(f"{files.root}: {name!a} is no name for a table; rename the file")
+    table, rejected = read_headers(files, names, spacing_required=spacing_required, cache=cache, report=report)
+    if not names:
+        raise BadCohort(f"{files.root}: there is no file in it")
+    if not len(table):
+        first = f"{rejected['file'].iloc[0]}: {rejected['detail'].iloc[0]}"
+        mostly = f"mostly {rejected['reason'].mode()[0]}; the first is {first}"
+        raise BadCohort(f"{files.root}: none of its {len(names)} files is a CT slice ({mostly})")
+    return Cohort(files=files, table=_in_order(files.root, table), rejected=rejected)
 
 
 def _relative(file: Path, root: Path) -> str:
     return Path(os.path.relpath(file, root)).as_posix()
-
-
-def _read_rows(files: Files, names: Sequence[str], spacing_required: bool) -> Iterator[tuple[str, Row | BadSlice]]:
-    for name in names:
-        if not name.isprintable():
-            raise BadCohort(f"{files.root}: {name!a} is no name for a table; rename the file")
-
-    def read(name: str) -> tuple[str, Row | BadSlice]:
-        try:
-            header, sample = files.read_header(name, spacing_required=spacing_required)
-        except BadSlice as bad:
-            return name, bad
-        return name, _row(header) | sample._asdict()
-
-    return in_order(read, names, ahead=AHEAD)
-
-
-def _row(header: Header) -> Row:
-    spacing = header.spacing_mm or (np.nan, np.nan)
-    ids = {name: value for name, value in asdict(header).items() if name.endswith("_id")}
-    return ids | {
-        "position_mm": position_mm(header),
-        "spacing_row_mm": spacing[0],
-        "spacing_column_mm": spacing[1],
-        "rows": header.rows,
-        "columns": header.columns,
-    }
-
-
-def position_mm(header: Header) -> float:
-    """Millimetres along the slice normal, feet to head; nan where the header does not say."""
-    if header.position_mm is None:
-        return float("nan")
-    if header.orientation is None:
-        return header.position_mm[2]
-    normal = np.cross(header.orientation[:3], header.orientation[3:])
-    return float(np.dot(normal, header.position_mm) * np.sign(normal[2]))
 
 
 def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:
@@ -194,7 +153,7 @@ def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:
         detail = f"{' and '.join(files)} are both image {double.iloc[0]} ({len(double)} such files)"
         raise BadCohort(f"{root}: {detail}; keep one of each")
     order = ["patient_id", "study_id", "series_id", "position_mm", "image_id"]
-    return table[list(COLUMNS)].sort_values(order, kind="stable").reset_index(drop=True)
+    return table[[*COLUMNS, *LAYOUT]].sort_values(order, kind="stable").reset_index(drop=True)
 
 
 def neighbour_rows(table: pd.DataFrame, slices: int) -> Int64[np.ndarray, "n slices"]:

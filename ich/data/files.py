@@ -2,16 +2,23 @@
 
 import hashlib
 import os
+import time
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Integer
+
 from ich.ct.dicom import BadSlice, Header, Slice, read_header, read_slice
 from ich.ct.elements import MAX_BYTES
+from ich.data.layout import Layout, read_raw
 from ich.errors import InputError
 
+FRESH_SECONDS = 2.0
+"""A file that changed so lately may change again within the same tick of its file system's clock."""
 SAMPLE_BYTES = 4096
 """In the middle of a file, where pixels of the head lie: one more page to read."""
 _LOCAL_HEADER, _LOCAL_BYTES = b"PK\x03\x04", 30
@@ -54,8 +61,15 @@ class Folder:
         except OSError as error:
             raise BadSlice(path, "not_dicom", f"the file cannot be read: {error.strerror}") from error
 
+    def same(self, name: str) -> str:
+        """What stays while a file is the same one; empty where nobody knows."""
+        return _same(self.root / name)
+
     def read_slice(self, name: str, *, spacing_required: bool) -> Slice:
         return read_slice(self.root / name, spacing_required=spacing_required)
+
+    def read_raw(self, name: str) -> tuple[Integer[np.ndarray, "height width"], Layout]:
+        return read_raw(self.root / name)
 
 
 class Member(NamedTuple):
@@ -95,8 +109,15 @@ class Archive:
         middle = _middle(len(content))
         return header, _sample(len(content), content[middle : middle + SAMPLE_BYTES])
 
+    def same(self, name: str) -> str:
+        """What stays while the archive is the same one; empty where nobody knows."""
+        return _same(self.path)
+
     def read_slice(self, name: str, *, spacing_required: bool) -> Slice:
         return read_slice(self.read(name), name=str(self.root / name), spacing_required=spacing_required)
+
+    def read_raw(self, name: str) -> tuple[Integer[np.ndarray, "height width"], Layout]:
+        return read_raw(self.read(name), name=str(self.root / name))
 
     def read(self, name: str, limit: int = MAX_BYTES) -> bytes:
         """A member whole; one byte more than `limit` of a larger one. What it says of its own size is not believed."""
@@ -146,6 +167,16 @@ def open_archive(path: Path) -> Archive:
             entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type
         )
     return Archive(path=path, members=members)
+
+
+def _same(path: Path) -> str:
+    try:
+        facts = path.stat()
+    except OSError:
+        return ""
+    if os.name != "posix" or time.time() - facts.st_ctime < FRESH_SECONDS:
+        return ""  # elsewhere st_ctime is when it was made; st_mtime alone can be set, and a copy keeps it
+    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}"
 
 
 def _middle(size: int) -> int:

@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float64, Int64, UInt8
 from pyarrow import csv
 
 from ich.data.label_bytes import read_flawless
 from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.progress import counted
+
+SHOWN = 60
+"""Letters of a wrong header."""
 
 
 class BadLabels(InputError):
@@ -36,7 +39,7 @@ def read_labels(path: Path | str) -> pd.DataFrame:
 
 def _read_carefully(path: Path) -> pd.DataFrame:
     """A table with ids of any shape, or what is wrong with it."""
-    ids, labels = _read_long(path)
+    ids, labels, lines = _read_long(path)
     images = pc.unique(_images_of(ids, "any")[1])
     known = np.zeros(len(ids), dtype=bool)
     said = np.zeros((2, len(images), len(FINDINGS)), dtype=bool)
@@ -50,9 +53,12 @@ def _read_carefully(path: Path) -> pd.DataFrame:
         said[labels[rows], image.to_numpy(), column] = True
         known |= rows
     if not known.all():
-        first = ids[int(np.flatnonzero(~known)[0])].as_py()
-        raise BadLabels(f"{path}: {first!r} does not end with one of {', '.join(FINDINGS)}")
-    return _widen(path, pd.Index(images.to_pandas(), name="image_id"), said).sort_index()
+        row = int(np.argmin(known))
+        name = ids[row].as_py() or ""
+        raise BadLabels(f"{path}, line {lines[row]}: {name!r} does not end with one of {', '.join(FINDINGS)}")
+    return _widen(
+        path, pd.Index(images.to_pandas(), name="image_id"), said, pd.Series(lines, ids.to_pandas())
+    ).sort_index()
 
 
 def _images_of(ids: pa.ChunkedArray, finding: str) -> tuple[Bool[np.ndarray, " rows"], pa.ChunkedArray]:
@@ -61,39 +67,49 @@ def _images_of(ids: pa.ChunkedArray, finding: str) -> tuple[Bool[np.ndarray, " r
     return rows.to_numpy(), pc.utf8_slice_codeunits(ids.filter(rows), 0, -len(f"_{finding}"))
 
 
-def _read_long(path: Path) -> tuple[pa.ChunkedArray, UInt8[np.ndarray, " rows"]]:
-    """The columns ID and Label. Types are named, because guessing them takes twice the memory."""
+def _read_long(path: Path) -> tuple[pa.ChunkedArray, UInt8[np.ndarray, " rows"], Int64[np.ndarray, " rows"]]:
+    """The columns ID and Label, and the line of each row; blank lines are passed over.
+
+    Types are named, because guessing them takes twice the memory.
+    """
     failure: Exception | None = None
+    parse = csv.ParseOptions(ignore_empty_lines=False)  # so that lines can be counted
     for label in (pa.int8(), pa.string()):  # as text where it is no number, to show which
         options = csv.ConvertOptions(column_types={"ID": pa.string(), "Label": label}, strings_can_be_null=True)
         try:
-            table = csv.read_csv(path, convert_options=options)
+            table = csv.read_csv(path, parse_options=parse, convert_options=options)
+            names = table.column_names  # here, because they may be no text
             break
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             failure = error
     else:
         raise BadLabels(f"{path}: no label table can be read: {failure}") from failure
-    if table.column_names[:2] != ["ID", "Label"]:
-        found = ",".join(table.column_names)
+    if names[:2] != ["ID", "Label"]:
+        found = ",".join(names)
+        found = found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
         raise BadLabels(f"{path}: the header is {found}, not ID,Label as in the challenge's stage_2_train.csv")
+    filled = pc.invert(pc.and_(pc.is_null(table["Label"]), pc.equal(pc.fill_null(table["ID"], ""), "")))
+    table, lines = table.filter(filled), np.flatnonzero(filled.to_numpy()) + 2
     labels = table["Label"]
     valid = pc.is_in(labels, value_set=pa.array([0, 1]).cast(labels.type)).to_numpy()
     if not valid.all():
-        line = int(np.argmin(valid))
-        value = labels[line].as_py()
-        raise BadLabels(f"{path}, line {line + 2}: a label is 0 or 1, not {'missing' if value is None else value}")
+        row = int(np.argmin(valid))
+        value = labels[row].as_py()
+        raise BadLabels(f"{path}, line {lines[row]}: a label is 0 or 1, not {'missing' if value is None else value}")
     if not len(labels):
         raise BadLabels(f"{path}: there is no row under its header; download or copy it again")
-    return table["ID"], labels.cast(pa.uint8()).to_numpy()
+    return table["ID"], labels.cast(pa.uint8()).to_numpy(), lines
 
 
-def _widen(path: Path, images: pd.Index, said: Bool[np.ndarray, "2 images 6"]) -> pd.DataFrame:
+def _widen(path: Path, images: pd.Index, said: Bool[np.ndarray, "2 images 6"], lines: pd.Series) -> pd.DataFrame:
     """The table, once what was said of an image (0, 1) shows neither a conflict nor a gap."""
     for wrong, what in ((said.all(axis=0), "has two different labels"), (~said.any(axis=0), "has no label")):
         if np.any(wrong):
             row, column = np.argwhere(wrong)[0]
+            there = lines[lines.index == f"{images[row]}_{FINDINGS[column]}"].astype(str)
+            where = f", lines {' and '.join(there)}" if len(there) else ""
             have = counted(int(wrong.max(axis=1).sum()), "image has", "images have")
-            raise BadLabels(f"{path}: {images[row]} {what} for {FINDINGS[column]} ({have} this fault)")
+            raise BadLabels(f"{path}{where}: {images[row]} {what} for {FINDINGS[column]} ({have} this fault)")
     return pd.DataFrame(said[1].astype(np.uint8), index=images, columns=list(FINDINGS))
 
 

@@ -71,7 +71,7 @@ class HeadCT(LightningDataModule):
 
     def _assign_folds(self) -> pd.DataFrame:
         """A row a slice of the store: image_id, patient_id, fold (split.TEST for test patients)."""
-        images = self.index[["image_id", "study_id", "patient_id"]]
+        images, groups = self.index[["image_id", "study_id", "patient_id"]], shared_pixels(self.store)
         if self.source.folds_csv is not None:
             folds = split.read_folds(self.source.folds_csv, images)
         else:
@@ -81,9 +81,9 @@ class HeadCT(LightningDataModule):
                 folds=self.source.folds,
                 test_share=self.source.test_share,
                 seed=self.source.fold_seed,
-                groups=shared_pixels(self.store),
+                groups=groups,
             )
-        split.check_folds(folds, fold=self.source.fold)
+        split.check_folds(folds, fold=self.source.fold, groups=groups)
         return folds
 
     @property

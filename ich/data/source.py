@@ -83,7 +83,7 @@ class Phantom(Source):
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
         root = self.write()
-        cohort, labels = _load_kaggle(root, spacing_required=spacing_required, report=report)
+        cohort, labels = _load_kaggle(root, spacing_required=spacing_required, cache=self.cache, report=report)
         return replace(cohort, recipe=root.name), labels
 
     def write(self) -> Path:
@@ -111,7 +111,7 @@ class Rsna(Source):
     root: Annotated[Path, Existing(kind="file or folder", way_out="give Kaggle's folder, the one above, or its .zip")]
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
-        return _load_kaggle(self.root, spacing_required=spacing_required, report=report)
+        return _load_kaggle(self.root, spacing_required=spacing_required, cache=self.cache, report=report)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ class Table(Source):
     root: Annotated[Path, Existing(kind="file", way_out="give a CSV of file, patient_id and the six labels")]
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
-        return read_table(self.root, spacing_required=spacing_required, report=report)
+        return read_table(self.root, spacing_required=spacing_required, cache=self.cache, report=report)
 
 
 def _remove_unfinished(folder: Path, *, but: str) -> None:
@@ -142,12 +142,12 @@ def _link(link: Path, target: Path) -> None:
         aside.replace(link)
 
 
-def _load_kaggle(root: Path, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
+def _load_kaggle(root: Path, *, spacing_required: bool, cache: Path, report: Report) -> tuple[Cohort, pd.DataFrame]:
     files = kaggle_files(root)
     folder = files.root
     labels = _read_kaggle_labels(files)
     images = files.under("stage_2_train/") if isinstance(files, Archive) else Folder(folder / "stage_2_train")
-    cohort = read_cohort(images, spacing_required=spacing_required, report=report)
+    cohort = read_cohort(images, spacing_required=spacing_required, cache=cache, report=report)
     labelled = cohort.table["image_id"].isin(labels.index)
     if not labelled.any():
         detail = f"none of the {len(labelled)} images has a label in stage_2_train.csv"

@@ -182,7 +182,7 @@ def layouts_chart(groups: pd.DataFrame, overall: float) -> Figure:
         for rate, slices, patients in zip(groups["rate"], groups["slices"], groups["patients"], strict=True)
     ]
     _bars(axes, groups.index.tolist(), groups["rate"].tolist(), [""] * len(groups), 1.9)
-    right = 1.06 * max(float(groups["rate"].max()), overall)
+    right = 1.06 * max(float(groups["rate"].max()), overall, 1e-9)
     for place, note in enumerate(notes):  # in a column of their own, so that the dashed line crosses none
         axes.text(right, place, note, va="center", fontsize=9)
     axes.axvline(overall, color=INK, lw=1, ls="--")

@@ -9,11 +9,10 @@ import pandas as pd
 from jaxtyping import Int16
 from matplotlib.figure import Figure
 
-from ich.ct.dicom import BadSlice, Slice, read_slice
+from ich.ct.dicom import BadSlice, Slice
 from ich.ct.geometry import FullGeometry, HeadGeometry
 from ich.ct.windowing import Window
 from ich.data.cohort import Cohort
-from ich.data.layout import read_raw
 from ich.errors import InputError
 from ich.findings import KINDS
 from ich.report import slice_figures
@@ -86,7 +85,7 @@ def draw_one(
     row, one = _choose(cohort, labels, image)
     image_id = cohort.table["image_id"].iloc[row]
     kinds = ", ".join(kind for kind in KINDS if labels[kind].iloc[row]) or "no hemorrhage"
-    stored, layout = read_raw(cohort.root / cohort.table["file"].iloc[row])
+    stored, layout = cohort.files.read_raw(cohort.table["file"].iloc[row])
     followed = slice_figures.follow(stored, one.hu, one.header.spacing_mm, geometry)
     windows = list(dict.fromkeys(windows))
     yield {
@@ -141,6 +140,6 @@ def _readable(cohort: Cohort, rows: Sequence[int]) -> Iterator[tuple[int, Slice]
     """Those of the rows whose pixels can be read; the others are counted when slices are prepared."""
     for row in rows:
         try:
-            yield row, read_slice(cohort.root / cohort.table["file"].iloc[row], spacing_required=False)
+            yield row, cohort.files.read_slice(cohort.table["file"].iloc[row], spacing_required=False)
         except BadSlice:
             continue

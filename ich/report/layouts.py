@@ -7,8 +7,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from ich.data.cohort import Cohort
-from ich.data.layout import read_layouts
-from ich.progress import bar
+from ich.data.layout import name_layouts
 
 MOST = 12
 """Groups shown; rarer ones are one group together."""
@@ -24,9 +23,7 @@ class LayoutGroups:
 
 def describe_layouts(cohort: Cohort, labels: pd.DataFrame) -> LayoutGroups:
     """The cohort's slices by bits stored, sign and intercept; `labels` in the cohort's order."""
-    with bar("Reading how slices are stored") as report:
-        layouts = read_layouts([cohort.root / file for file in cohort.table["file"]], report=report)
-    return group_layouts(pd.Series(list(map(str, layouts))), cohort.table["patient_id"], labels["any"])
+    return group_layouts(name_layouts(cohort.table), cohort.table["patient_id"], labels["any"])
 
 
 def group_layouts(names: pd.Series, patients: pd.Series, positive: pd.Series) -> LayoutGroups:

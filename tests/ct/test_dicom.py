@@ -74,7 +74,7 @@ def stored_and_hu(source: Path | bytes) -> tuple[np.ndarray, np.ndarray]:
     elements = read_elements(source)
     facts = dicom._check(elements, source, True)
     stored = read_stored(elements, facts.form)
-    return stored, rescale(*mend_wrapped(stored, facts.form, facts.slope, facts.intercept))
+    return stored, rescale(*mend_wrapped(stored, facts.form, facts.header.slope, facts.header.intercept))
 
 
 def refusal(source: Path | bytes, *, header: bool = False, spacing_required: bool = True) -> BadSlice:
@@ -167,6 +167,10 @@ def test_stored_values_and_facts_of_405_real_slices_equal_their_table(
             spacing_mm=tuple(_parse_list(row["pixel_spacing"])),  # type: ignore[arg-type]
             rows=512,
             columns=512,
+            bits_stored=int(row["bits_stored"]),
+            signed=row["pixel_representation"] == "1",
+            slope=1.0,
+            intercept=float(row["rescale_intercept"]),
         )
         expected = (stored + float(row["rescale_intercept"])).clip(-1024, 3071)
         assert np.array_equal(read_slice(data).hu, expected)
@@ -351,6 +355,10 @@ def test_facts_are_those_of_the_header() -> None:
         spacing_mm=(0.5, 0.4),
         rows=32,
         columns=32,
+        bits_stored=12,
+        signed=False,
+        slope=1.0,
+        intercept=-1024.0,
     )
 
 

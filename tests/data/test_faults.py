@@ -14,6 +14,7 @@ from ich.data.faults import NAMES, BadFaults, Policies, count_faults, find_fault
 from ich.data.labels import write_labels
 from ich.data.module import HeadCT
 from ich.data.source import Rsna
+from ich.data.split import BadFolds
 from ich.data.store import Store, prepare_store
 from ich.findings import FINDINGS
 from tests.data.dicom_files import write_slice
@@ -151,3 +152,20 @@ def test_training_obeys_the_policies_and_keeps_duplicates_on_one_side(root: Path
         if kept:
             fold = data.folds["fold"].to_numpy()[images.isin(FAULTS["duplicate"]).to_numpy()]
             assert len(np.unique(fold)) == 1
+
+
+def test_folds_of_ones_own_that_part_duplicates_are_refused_unless_these_are_left_out(
+    root: Path, prepared: Prepared, tmp_path: Path
+) -> None:
+    folds = prepared[1].index[["image_id", "patient_id"]]
+    folds.assign(fold=(folds["patient_id"] == "p1").astype(int)).to_csv(tmp_path / "folds.csv", index=False)
+
+    def opened(policies: Policies) -> HeadCT:
+        source = Rsna(root=root, cache=tmp_path, policies=policies, folds_csv=tmp_path / "folds.csv")
+        data = HeadCT(source=source, geometry=HeadGeometry(size=32), augment=Augment(), seed=0)
+        data.setup()
+        return data
+
+    with pytest.raises(BadFolds, match="ID_d1 of patient p0 in fold 0 and ID_d2 of patient p1 in fold 1 are the same"):
+        opened(Policies())
+    assert len(opened(Policies(duplicate="leave_out")).val_rows)

@@ -50,11 +50,12 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path, good: 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda rows: [*rows, "ID_b_any,1"], "ID_b has two different labels for any"),
+        (lambda rows: [*rows, "ID_b_any,1"], "l.csv, lines 13 and 14: ID_b has two different labels for any"),
         (lambda rows: rows[1:], "ID_a has no label for epidural"),
         (lambda rows: rows[:-1], r"ID_b has no label for any \(1 image has one for epidural only\)"),
-        (lambda rows: [*rows, "ID_a_any ,1"], "'ID_a_any ' does not end with one of"),
-        (lambda rows: [*rows, ",1"], "does not end with one of"),
+        (lambda rows: [*rows, "ID_a_any ,1"], "line 14: 'ID_a_any ' does not end with one of"),
+        (lambda rows: [*rows, ",1"], "line 14: '' does not end with one of"),
+        (lambda rows: ["", *rows, "", "ID_c_any,2"], "line 16: a label is 0 or 1, not 2"),
         (lambda rows: [*rows, "ID_c_any,1.5"], "line 14: a label is 0 or 1, not 1.5"),
         (
             lambda rows: [*rows, "ID_c_epidermal,0"],
@@ -76,9 +77,26 @@ def test_a_table_that_cannot_be_trusted_is_refused(tmp_path: Path, good: list[st
     assert str(path) in str(refused.value)
 
 
+def test_blank_lines_are_passed_over(tmp_path: Path, good: list[str]) -> None:
+    table = read_labels(written(tmp_path / "l.csv", [*good[:3], "", *good[3:], "", ""]))
+    pd.testing.assert_frame_equal(table, read_labels(written(tmp_path / "plain.csv", good)))
+
+
+def test_a_table_that_is_no_utf_8_is_refused(tmp_path: Path, good: list[str]) -> None:
+    for encoding in ("utf-16", "utf-32"):
+        (tmp_path / "l.csv").write_text("\n".join(["ID,Label", *good]), encoding=encoding)
+        with pytest.raises(BadLabels, match="no label table can be read: 'utf-8' codec can't decode"):
+            read_labels(tmp_path / "l.csv")
+
+
 def test_another_header_is_refused_with_the_right_one(tmp_path: Path, good: list[str]) -> None:
     with pytest.raises(BadLabels, match="the header is image,label, not ID,Label"):
         read_labels(written(tmp_path / "l.csv", good, header="image,label"))
+
+
+def test_a_long_header_is_cut(tmp_path: Path, good: list[str]) -> None:
+    with pytest.raises(BadLabels, match=r"the header is a{60}…, not ID,Label"):
+        read_labels(written(tmp_path / "l.csv", good, header="a" * 100 + ",b"))
 
 
 def test_a_header_alone_is_refused(tmp_path: Path) -> None:
@@ -94,7 +112,7 @@ def test_no_file_and_an_empty_file_are_refused(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 1), min_size=5, max_size=5), min_size=1, max_size=8), st.randoms())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 def test_writing_and_reading_is_the_identity(tmp_path: Path, kinds: list[list[int]], random: object) -> None:
     images = pd.Index([f"ID_{number:03}" for number in range(len(kinds))], name="image_id")
     table = pd.DataFrame([[*row, max(row)] for row in kinds], index=images, columns=list(FINDINGS)).astype(np.uint8)

@@ -49,6 +49,30 @@ def test_every_fold_has_each_label_about_as_often() -> None:
     assert counts.max() / counts.min() < 1.1
 
 
+def test_every_fold_has_each_labels_slices_about_as_often_and_as_many_slices() -> None:
+    """Studies of 5 to 60 slices, in runs of 1 to 20 with a kind: patients weigh very differently."""
+    random = np.random.default_rng(0)
+    studies = []
+    for patient in range(2000):
+        kinds = np.zeros((random.integers(5, 61), len(KINDS)), np.int64)
+        for kind, rate in enumerate((0.02, 0.25, 0.17, 0.18, 0.18)):
+            start = random.integers(0, len(kinds))
+            kinds[start : start + random.integers(1, 21), kind] = random.random() < rate
+        studies.append(pd.DataFrame(kinds, columns=list(KINDS)).assign(patient_id=f"p{patient:04}"))
+    cohort = pd.concat(studies, ignore_index=True)
+    cohort = cohort.assign(any=cohort[list(KINDS)].max(axis=1), study_id=cohort["patient_id"], image_id=cohort.index)
+    fold = assign_folds(cohort, folds=5, test_share=0.0, seed=0)["fold"].to_numpy()
+    rates = cohort.groupby(fold)[list(FINDINGS)].mean() / cohort[list(FINDINGS)].mean()
+    assert (rates - 1).abs().max().max() < 0.02
+    sizes = np.bincount(fold)
+    assert sizes.max() / sizes.min() < 1.01
+
+
+def test_a_part_that_is_smaller_than_any_patient_has_one() -> None:
+    table = assign_folds(images(12), folds=3, test_share=0.01, seed=0)
+    assert table.groupby("fold")["patient_id"].nunique()[TEST] == 1
+
+
 def test_test_patients_are_in_no_fold() -> None:
     table = assign_folds(images(200), folds=4, test_share=0.2, seed=0)
     share = (table["fold"] == TEST).mean()
@@ -88,8 +112,15 @@ def test_a_folds_csv_is_taken_as_it_is_and_may_know_more(tmp_path: Path) -> None
             r"patient p is in two folds \(a in fold 0 and b in fold 1; 1 such patients\)",
         ),
         ([("a", "p", 0), ("c", "q", 1)], r"b has no fold \(1 images of the cohort have none\)"),
-        ([("a", "p", 0), ("a", "p", 0), ("b", "p", 0), ("c", "q", 1)], "a stands twice"),
-        ([("a", "p", "x"), ("b", "p", 0), ("c", "q", 1)], "a fold is a whole number"),
+        ([("a", "p", 0), ("a", "p", 0), ("b", "p", 0), ("c", "q", 1)], "line 3: image_id is 'a'; a line above has"),
+        ([("a", "p", 0), ("b", "p", "x"), ("c", "q", "y")], r"line 3: fold is 'x'; a fold .* \(2 such lines\)"),
+        (
+            [("a", "p", 0), ("b", "p", -2), ("c", "q", 1)],
+            "line 3: fold is '-2'; a fold is a whole number from 0",
+        ),
+        ([("a", "p", 0), ("b", "p", 0), ("c", "q", 1.5)], "line 4: fold is '1.5'; a fold is a whole number"),
+        ([("a", "p", 0), ("b", "p", 0), ("c", "q", "inf")], "line 4: fold is 'inf'; a fold is a whole number"),
+        ([("a", "p", 0), ("b", "", 0), ("c", "q", 1)], "line 3: patient_id is ''; every row names an image and"),
     ],
 )
 def test_a_folds_csv_that_would_leak_is_refused(tmp_path: Path, rows: list[tuple[str, str, object]], said: str) -> None:
@@ -118,10 +149,10 @@ def test_an_empty_part_is_refused() -> None:
 
 
 def test_a_missing_file_or_column_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadFolds, match="no folds can be read"):
+    with pytest.raises(BadFolds, match="no table can be read"):
         read_folds(tmp_path / "none.csv", COHORT)
     (tmp_path / "f.csv").write_text("image,fold\na,0\n")
-    with pytest.raises(BadFolds, match="it lacks image_id, patient_id"):
+    with pytest.raises(BadFolds, match="it lacks image_id, patient_id; its columns are image, fold;"):
         read_folds(tmp_path / "f.csv", COHORT)
 
 
@@ -145,3 +176,11 @@ def test_without_shared_pixels_folds_are_what_they_were() -> None:
     alone = assign_folds(cohort, folds=5, test_share=0.0, seed=3)
     none = np.full(len(cohort), -1)
     assert alone.equals(assign_folds(cohort, folds=5, test_share=0.0, seed=3, groups=none))
+
+
+def test_folds_that_part_the_same_pixels_of_two_patients_are_refused_with_both_images() -> None:
+    folds = pd.DataFrame({"image_id": list("abcd"), "patient_id": list("pqrs"), "fold": [0, 1, 1, TEST]})
+    check_folds(folds, fold=0, groups=np.array([-1, 5, 5, -1]))
+    said = r"folds: a of patient p in fold 0 and c of patient r in fold 1 are the same pixels \(2 such groups\)"
+    with pytest.raises(BadFolds, match=said):
+        check_folds(folds, fold=0, groups=np.array([7, 5, 7, 5]))

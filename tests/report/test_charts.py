@@ -82,3 +82,8 @@ def test_one_header_group_leaks_nothing_and_many_are_shown_as_twelve_and_the_res
     )
     assert len(many.groups) == 13
     assert many.groups.loc["all others", "slices"] == 8
+
+
+def test_header_groups_without_any_hemorrhage_are_drawn_too() -> None:
+    found = group_layouts(pd.Series(["a", "b"]), pd.Series(["p", "q"]), pd.Series([0, 0]))
+    assert "0.0% of 1 slices, 1 patient" in texts(charts.layouts_chart(found.groups, 0.0))
