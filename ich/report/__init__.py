@@ -9,4 +9,5 @@ layouts           groups of headers, and the rate of hemorrhage in each
 examples          slices to look at
 page              one HTML page that stands alone
 exploration       what data are, before anything is trained on them
+evaluation        what predictions are worth
 """

@@ -1,0 +1,35 @@
+"""From predictions to what they are worth. An import points only to an earlier line of this map:
+
+table        predictions as cases: slices, studies
+bootstrap    intervals by resampling patients
+reliability  rates in bins of probability
+ranking      AUC and average precision of many resamples, exact
+families     every metric as a function of patients' weights
+points       operating points
+level        an evaluation: slices and studies, validation and test
+tables       what is written: metrics, operating points, comparisons
+"""
+
+from ich.report.evaluation.level import Level, Settings, evaluate
+from ich.report.evaluation.table import BadPredictions, Cases, read_predictions
+from ich.report.evaluation.tables import (
+    compare,
+    comparison_table,
+    metric_rows,
+    reliability_table,
+    threshold_table,
+)
+
+__all__ = [
+    "BadPredictions",
+    "Cases",
+    "Level",
+    "Settings",
+    "compare",
+    "comparison_table",
+    "evaluate",
+    "metric_rows",
+    "read_predictions",
+    "reliability_table",
+    "threshold_table",
+]
