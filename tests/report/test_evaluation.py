@@ -19,7 +19,7 @@ from ich import metric
 from ich.findings import FINDINGS
 from ich.report import evaluation
 from ich.report.evaluation import BadPredictions, Cases, Settings
-from ich.report.evaluation.bootstrap import draw_weights, sum_by_patient
+from ich.report.evaluation.bootstrap import count_patients, draw_weights, percentiles, sum_by_patient
 from ich.report.evaluation.families import all_families
 from ich.report.evaluation.points import fit_points
 from ich.report.evaluation.ranking import Ranking
@@ -379,3 +379,23 @@ def test_the_interval_of_a_calibration_error_is_where_the_error_is() -> None:
     assert interval is not None
     assert interval.low < measured.values[name] < np.quantile(measured.resamples[name], 0.5)
     assert interval.high < measured.values[name] + 0.02
+
+
+def test_the_fewer_patients_the_wider_an_interval() -> None:
+    resamples = np.random.default_rng(0).normal(size=100_000)
+    # Student's t of 4 degrees of freedom is 2.776 at 97.5%; times the root of 5 / 4
+    for patients, reach in ((5, 3.104), (100_000, 1.960)):
+        interval = percentiles(resamples, patients=patients)
+        assert interval is not None
+        assert (-interval.low, interval.high) == pytest.approx((reach, reach), rel=0.04)
+
+
+def test_a_label_rests_on_the_patients_of_its_rarer_class() -> None:
+    cases = make_cases(np.zeros((10, 6)), np.zeros((10, 6)), np.arange(10) // 2)
+    cases.positive[:3, 0] = True  # the first patient's two slices, and one of the second
+    cases.positive[:9, 1] = True
+    assert count_patients(cases) == {
+        "epidural": 2, "intraparenchymal": 1, **dict.fromkeys(FINDINGS[2:], 5)
+    }  # fmt: skip
+    measured = evaluation.evaluate(cases, FEW)[0].measured
+    assert [measured.count(name) for name in ("auc/epidural", "youden/recall/epidural", "auc")] == [2, 2, 5]

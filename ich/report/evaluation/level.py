@@ -1,7 +1,7 @@
 """An evaluation: every metric with its interval, of slices and of studies."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -83,13 +83,13 @@ def _level(
     prevalence = floor_prevalence(cases, settings, study=prefix.endswith(STUDY))
     points = fit_points(cases) if points is None else points
     families = all_families(cases, prevalence=prevalence, points=points)
-    measured = measure(families, patients=len(cases.names), resamples=settings.resamples, seed=settings.seed)
+    measured = measure(families, cases, resamples=settings.resamples, seed=settings.seed)
     # The very numbers that a run logs: sums by patient differ from them in the last digit.
     scores = metric.score(cases.positive, cases.probabilities, prevalence=prevalence)
     return Level(
         prefix=prefix,
         cases=cases,
-        measured=Measured(values=measured.values | scores, resamples=measured.resamples, patients=measured.patients),
+        measured=replace(measured, values=measured.values | scores),
         points=points,
         fitted_on=fitted_on,
         reliability=describe_reliability(cases, resamples=settings.resamples, seed=settings.seed),

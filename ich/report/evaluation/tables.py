@@ -58,7 +58,7 @@ def compare(ours: Sequence[Level], others: Sequence[Level]) -> dict[str, tuple[f
             if name in other.measured.values:
                 theirs = other.measured.values[name]
                 apart = one.measured.resamples[name] - other.measured.resamples[name]
-                interval = percentiles(apart, patients=one.measured.patients)
+                interval = percentiles(apart, patients=one.measured.count(name))
                 rows[f"{one.prefix}{name}"] = value, theirs, _row(value - theirs, interval)
     return rows
 
