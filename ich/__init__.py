@@ -16,6 +16,7 @@ An import points only to an earlier line of this map:
     report            what people read: tracking, figures
     prepare           a door: slices to a store, once
     explore           a door: what the data are, on one page
+    evaluate          a door: what predictions are worth
 """
 
 from ich import torchvision_hook

@@ -23,6 +23,8 @@ from ich.report.lightning_logger import RunLogger
 from ich.report.tracking import Run, open_run, swept_keys
 
 SHEET = Path("figures", "validation.png")
+PREVALENCE = "prevalence.csv"
+"""The training fold's, by label: what the floor is made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,9 @@ class RunRecorder(Callback):
         folds = self.folder / "folds.csv"
         data.folds[["image_id", "patient_id", "fold"]].to_csv(folds, index=False)
         self.run.log_file(folds)
+        prevalence = self.folder / PREVALENCE
+        pd.DataFrame({"label": FINDINGS, "prevalence": data.prevalence}).to_csv(prevalence, index=False)
+        self.run.log_file(prevalence)
         if len(data.left_out):
             data.left_out.to_csv(self.folder / "left_out.csv", index=False)
             self.run.log_file(self.folder / "left_out.csv")

@@ -44,16 +44,13 @@ class Measured:
     patients_of: Mapping[str, int]
 
     def interval(self, name: str) -> Interval | None:
-        """The 95% interval of a metric; None where patients are too few for one, or all resamples say the same.
+        """The 95% interval of a metric, as `find_interval` gives it.
 
-        (Where a few patients are all answered rightly, so are all resamples of them: that is no certainty.)
         A calibration error is a mean of absolute values, which drawing patients anew can hardly but raise; so its
         percentiles are reflected at the value (the basic bootstrap; Davison and Hinkley, 1997, section 5.2).
         """
-        found = percentiles(self.resamples[name], patients=self.count(name))
-        if found is None or found.low == found.high:
-            return None
-        if name.partition("/")[0] != CALIBRATION_ERROR:
+        found = find_interval(self.resamples[name], patients=self.count(name))
+        if found is None or name.partition("/")[0] != CALIBRATION_ERROR:
             return found
         twice = 2 * self.values[name]
         return Interval(low=max(0.0, twice - found.high), high=max(0.0, twice - found.low))
@@ -85,6 +82,15 @@ def measure(families: Sequence[Family], cases: Cases, *, resamples: int, seed: i
         patients=patients,
         patients_of=count_patients(cases),
     )
+
+
+def find_interval(resamples: Float64[np.ndarray, " resamples"], *, patients: int) -> Interval | None:
+    """The 95% interval of a metric; None where patients are too few for one, or all resamples say the same.
+
+    (Where a few patients are all answered rightly, so are all resamples of them: that is no certainty.)
+    """
+    found = percentiles(resamples, patients=patients)
+    return None if found is None or found.low == found.high else found
 
 
 def percentiles(resamples: Float64[np.ndarray, " resamples"], *, patients: int) -> Interval | None:

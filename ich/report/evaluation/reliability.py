@@ -5,7 +5,7 @@ import pandas as pd
 from jaxtyping import Float64, Int64
 
 from ich.findings import FINDINGS
-from ich.report.evaluation.bootstrap import draw_weights, percentiles
+from ich.report.evaluation.bootstrap import draw_weights, find_interval
 from ich.report.evaluation.table import Cases
 
 BINS = 10
@@ -40,7 +40,7 @@ def describe_reliability(cases: Cases, *, resamples: int, seed: int) -> pd.DataF
         for weights in draw_weights(len(cases.names), resamples=resamples, seed=seed)
     ]
     drawn = np.concatenate(rates)
-    intervals = [percentiles(drawn[:, column], patients=len(cases.names)) for column in range(drawn.shape[1])]
+    intervals = [find_interval(drawn[:, column], patients=len(cases.names)) for column in range(drawn.shape[1])]
     total = counts.sum(axis=0)
     return pd.DataFrame(
         {

@@ -49,10 +49,14 @@ def compare(ours: Sequence[Level], others: Sequence[Level]) -> dict[str, tuple[f
     """Of each metric that both define: the first table's value, the other's, and their difference with its interval.
 
     Both are resampled with the same patients, so what is hard for both cancels. Raises BadPredictions where the two
-    are not of the same cases.
+    are not of the same cases. Of test patients that only one of them has, nothing is said.
     """
     rows: dict[str, tuple[float, float, Row]] = {}
-    for one, other in zip(ours, others, strict=True):
+    parts = {level.prefix: level for level in others}
+    for one in ours:
+        if one.prefix not in parts:
+            continue
+        other = parts[one.prefix]
         _refuse_others(one, other)
         for name, value in one.measured.values.items():
             if name in other.measured.values:
