@@ -42,7 +42,7 @@ def evaluate(cfg: DictConfig) -> None:
         settings = evaluation.Settings(prevalence=answers.prevalence, resamples=cfg.resamples, seed=cfg.seed)
         return settings, evaluation.evaluate(answers.val, settings, test=answers.test)
 
-    answers = evaluation.read_answers(cfg.run or cfg.predictions, test=cfg.test)
+    answers = evaluation.read_answers(cfg.run or cfg.predictions, test=Path(cfg.test) if cfg.test else None)
     other = evaluation.read_answers(cfg.other) if cfg.other else None
     settings, levels = levels_of(answers)
     report = evaluation.Report(

@@ -10,7 +10,16 @@ import pandas as pd
 import pytest
 
 from ich import metric
+from ich.config.check import check_command
+from ich.config.compose import compose
+from ich.config.files import CONF
+from ich.config.mistakes import BadConfig
+from ich.evaluate import Keys
+from ich.evaluate import evaluate as door
 from ich.findings import FINDINGS
+from ich.report.evaluation import BadPredictions
+from ich.report.evaluation.answers import read_prevalence
+from ich.report.page import BadOutput
 from tests.project import Project, Trained
 from tests.test_explore import assert_stands_alone
 
@@ -95,11 +104,17 @@ def test_a_run_is_evaluated_with_the_very_numbers_that_it_logged(
     assert trained.run.info.run_id in (tmp_path / "out" / "index.html").read_text()
 
 
+def here(*words: str) -> None:
+    """The door in this process: its check, then its work."""
+    jobs = check_command(words, name="evaluate", keys=Keys, conf=CONF, multirun=False)
+    door(compose(jobs[0]))
+
+
 def test_a_table_is_evaluated_by_slices_and_studies_and_equal_tables_give_equal_bytes(
-    project: Project, tables: Path, tmp_path: Path
+    tables: Path, tmp_path: Path
 ) -> None:
     for name in ("a", "b"):
-        evaluate(project, f"predictions={tables / 'val.csv'}", f"output={tmp_path / name}", "resamples=200")
+        here(f"predictions={tables / 'val.csv'}", f"output={tmp_path / name}", "resamples=200")
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
     rows = json.loads((tmp_path / "a" / "evaluation.json").read_text())
@@ -119,17 +134,16 @@ def test_a_table_is_evaluated_by_slices_and_studies_and_equal_tables_give_equal_
 
 
 def test_operating_points_are_reported_on_test_patients_and_two_tables_are_compared(
-    project: Project, tables: Path, tmp_path: Path
+    tables: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = evaluate(
-        project,
+    here(
         f"predictions={tables / 'val.csv'}",
         f"test={tables / 'test.csv'}",
         f"other={tables / 'worse.csv'}",
         f"output={tmp_path / 'out'}",
         "resamples=200",
     )
-    assert "fitted on validation patients, reported on test patients" in done.stdout
+    assert "fitted on validation patients, reported on test patients" in capsys.readouterr().out.replace("\n", " ")
     rows = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert {name.partition("/")[0] for name in rows} == {"val", "test"}
     assert "test/youden/recall/any" in rows
@@ -144,34 +158,60 @@ def test_operating_points_are_reported_on_test_patients_and_two_tables_are_compa
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "said"),
     [
-        ([], 2, "give run=runs:/ID, or predictions=FILE"),
-        (["run=runs:/x", "predictions=a.csv"], 2, "one of the two"),
-        (["run=x.csv"], 2, "run= takes runs:/ID"),
-        (["run=runs:/x", "test=a.csv"], 2, "test= goes with predictions="),
-        (["predictions=a.csv", "resamples=1"], 2, "resamples: 1"),
-        (["prediction=a.csv"], 2, "did you mean predictions?"),
-        (["predictions=NONE.csv"], 1, "BadPredictions: NONE.csv: no table can be read"),
-        (["predictions={tables}/bad.csv"], 1, "bad.csv, line 5, column p_any: '1.5'; it must lie in 0 .. 1"),
-        (["predictions={tables}/val.csv", "test={tables}/val.csv"], 1, "is in both tables (30 such patients)"),
-        (["predictions={tables}/val.csv", "other={tables}/fewer.csv"], 1, "ID_299 is in the first table only"),
-        (["run=runs:/0000"], 1, "UnknownRun: runs:/0000: no such run"),
+        ([], "give run=runs:/ID, or predictions=FILE"),
+        (["run=runs:/x", "predictions=a.csv"], "one of the two"),
+        (["run=x.csv"], "run= takes runs:/ID"),
+        (["run=runs:/x", "test=a.csv"], "test= goes with predictions="),
+        (["predictions=a.csv", "resamples=1"], "resamples: 1"),
+        (["prediction=a.csv"], "did you mean predictions?"),
     ],
 )
-def test_bad_input_gives_one_message(
-    project: Project, trained: Trained, tables: Path, tmp_path: Path, words: list[str], code: int, said: str
-) -> None:
-    words = [word.format(tables=tables) for word in words]
-    done = evaluate(project, *words, f"output={tmp_path / 'out'}", code=code)
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_mistake_in_the_command_is_named(words: list[str], said: str) -> None:
+    with pytest.raises(BadConfig) as refused:
+        here(*words, "output=out")
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predictions=NONE.csv"], "NONE.csv: no table can be read"),
+        (["predictions={tables}/val.csv", "test={tables}/val.csv"], "is in both tables (30 such patients)"),
+        (["predictions={tables}/val.csv", "other={tables}/fewer.csv"], "ID_299 is in the first table only"),
+    ],
+)
+def test_a_table_that_cannot_be_evaluated_is_refused(tables: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    with pytest.raises(BadPredictions) as refused:
+        here(*(word.format(tables=tables) for word in words), f"output={tmp_path / 'out'}")
+    assert said in str(refused.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_that_is_no_folder_gives_one_message(project: Project, tables: Path, tmp_path: Path) -> None:
+def test_an_output_that_is_no_folder_is_refused(tables: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    done = evaluate(project, f"predictions={tables / 'val.csv'}", f"output={tmp_path / 'out'}", code=1)
-    assert "cannot be written" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(BadOutput, match=r"out: cannot be written: .*; output= takes a folder"):
+        here(f"predictions={tables / 'val.csv'}", f"output={tmp_path / 'out'}")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_wrong_command_exits_with_2_and_a_bad_table_with_1(project: Project, tables: Path) -> None:
+    for word, code, said in (
+        ("run=x.csv", 2, "run= takes runs:/ID"),
+        (f"predictions={tables / 'bad.csv'}", 1, "line 5, column p_any: '1.5'; it must lie in 0 .. 1"),
+    ):
+        done = evaluate(project, word, "output=out", code=code)
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_prevalence_of_a_run_is_refused_where_it_is_none(tmp_path: Path) -> None:
+    for text, said in (("label,x\n", "no prevalence"), ("label,prevalence\nany,0.5\n", "no prevalence")):
+        (tmp_path / "prevalence.csv").write_text(text)
+        with pytest.raises(BadPredictions, match=said):
+            read_prevalence(tmp_path / "prevalence.csv")
+    rows = "".join(f"{finding},0\n" for finding in FINDINGS)
+    (tmp_path / "prevalence.csv").write_text(f"label,prevalence\n{rows}")
+    with pytest.raises(BadPredictions, match="between 0 and 1"):
+        read_prevalence(tmp_path / "prevalence.csv")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from ich.errors import InputError
+
 STYLE = """\
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1f2328; background: #fff;
@@ -28,6 +30,10 @@ img { display: block; max-width: 100%; height: auto; }
 figcaption { color: #3d4650; font-size: .92rem; margin-top: .75rem; overflow-wrap: anywhere; }
 """
 KINDS_OF_PICTURE = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+class BadOutput(InputError):
+    """A folder that cannot be written to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

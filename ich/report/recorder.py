@@ -18,7 +18,7 @@ from ich.config import compose
 from ich.data.module import HeadCT
 from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
-from ich.report import figures
+from ich.report import charts, figures
 from ich.report.lightning_logger import RunLogger
 from ich.report.tracking import Run, open_run, swept_keys
 
@@ -132,7 +132,7 @@ def draw_validation(path: Path, data: HeadCT, scored: Scored) -> None:
         ]
         for name, places in rows.items()
     }
-    figures.save(figures.sheet_figure(sheet), path)
+    charts.save(figures.sheet_figure(sheet), path)
 
 
 def _name(cfg: DictConfig) -> str:

@@ -94,7 +94,7 @@ def test_confusion_counts_kinds_called_and_nothing() -> None:
 
 def test_every_panel_names_its_label_and_its_number() -> None:
     report = make_report(random_cases(20))
-    charts = output._charts(report)
+    charts = output.draw_charts(report)
     for chart in charts:
         if chart.file == "confusion.svg":
             continue

@@ -45,12 +45,12 @@ def read_answers(place: str | Path, *, test: Path | None = None) -> Answers:
         where=f"runs:/{run.id}",
         val=read_predictions(val_file),
         test=read_predictions(test_file) if test_file else None,
-        prevalence=_read_prevalence(prevalence_file) if prevalence_file else None,
+        prevalence=read_prevalence(prevalence_file) if prevalence_file else None,
     )
 
 
-def _read_prevalence(path: Path) -> Float64[np.ndarray, " 6"]:
-    """label,prevalence as train.py writes it."""
+def read_prevalence(path: Path) -> Float64[np.ndarray, " 6"]:
+    """label,prevalence as train.py writes it. Raises BadPredictions."""
     try:
         table = pd.read_csv(path, dtype=str).set_index("label")["prevalence"]
         prevalence = table.loc[list(FINDINGS)].to_numpy(dtype=np.float64)

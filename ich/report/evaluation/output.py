@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ich import metric
 from ich.findings import FINDINGS
-from ich.report import curves, figures
+from ich.report import charts, curves
 from ich.report.evaluation import wording
 from ich.report.evaluation.answers import Answers
 from ich.report.evaluation.level import Level, Settings
@@ -26,8 +26,7 @@ from ich.report.evaluation.tables import (
     reliability_table,
     threshold_table,
 )
-from ich.report.exploration import BadOutput
-from ich.report.page import Page, Section, render
+from ich.report.page import BadOutput, Page, Section, render
 
 PAGE, METRICS, COMPARISON = "index.html", "evaluation.json", "comparison.json"
 Compared = Mapping[str, tuple[float, float, Row]]
@@ -49,7 +48,9 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Chart:
+class Chart:
+    """A figure with its file's name, its title and what it says."""
+
     file: str
     title: str
     caption: str
@@ -61,7 +62,7 @@ def write(report: Report, output: Path) -> Path:
 
     Equal predictions give equal bytes. Raises BadOutput.
     """
-    charts = _charts(report)
+    drawn = draw_charts(report)
     thresholds = threshold_table(report.levels)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -71,10 +72,10 @@ def write(report: Report, output: Path) -> Path:
         if report.compared is not None:
             _write_json({name: row for name, (_, _, row) in report.compared.items()}, output / COMPARISON)
             comparison_table(report.compared).to_csv(output / "comparison.csv", index=False)
-        for chart in charts:
-            figures.save(chart.figure, output / chart.file)
+        for chart in drawn:
+            charts.save(chart.figure, output / chart.file)
         page = output / PAGE
-        page.write_text(render(_page(report, thresholds, charts, output)), encoding="utf-8")
+        page.write_text(render(_page(report, thresholds, drawn, output)), encoding="utf-8")
     except OSError as error:
         raise BadOutput(f"{output}: cannot be written: {error.strerror}; output= takes a folder") from error
     return page
@@ -124,7 +125,8 @@ def _said(row: Row | None) -> str:
     return wording.say(row) if row else "not defined: one class"
 
 
-def _charts(report: Report) -> list[_Chart]:
+def draw_charts(report: Report) -> list[Chart]:
+    """The figures of the page, in its order."""
     slices, studies = wording.reported(report.levels)
     shown = [_curves(report, level) for level in (slices, studies)]
     errors = [
@@ -132,14 +134,14 @@ def _charts(report: Report) -> list[_Chart]:
         for label in FINDINGS
     ]
     return [
-        _Chart(
+        Chart(
             file="roc.svg",
             title="ROC curves",
             caption="Sensitivity over 1 - specificity, of slices and of studies, with the area under each curve and "
             "its 95% interval. Dotted: chance. The marks are operating points of slices.",
             figure=curves.roc_chart(shown),
         ),
-        _Chart(
+        Chart(
             file="precision_recall.svg",
             title="Precision and recall",
             caption="The number is average precision with its 95% interval. Dotted: the share of slices with the "
@@ -147,7 +149,7 @@ def _charts(report: Report) -> list[_Chart]:
             "labels.",
             figure=curves.precision_recall_chart(shown),
         ),
-        _Chart(
+        Chart(
             file="reliability.svg",
             title="Reliability",
             caption="Of the slices with a probability in each tenth: how many show the finding, with the 95% interval "
@@ -155,13 +157,13 @@ def _charts(report: Report) -> list[_Chart]:
             "distance from it, weighted by slices; most slices lie in the first tenth.",
             figure=curves.reliability_chart(slices.reliability, errors),
         ),
-        _Chart(
+        Chart(
             file="scores.svg",
             title="Score distributions",
             caption="By probability, on a scale of tens: filled with the finding, outlined without. Dotted: 0.5.",
             figure=curves.scores_chart(shown[0]),
         ),
-        _Chart(
+        Chart(
             file="confusion.svg",
             title="Confusion by kind",
             caption="Of the slices that show a kind (row, with their number), how many are called each kind, any, or "
@@ -172,7 +174,7 @@ def _charts(report: Report) -> list[_Chart]:
     ]
 
 
-def _page(report: Report, thresholds: pd.DataFrame, charts: Sequence[_Chart], output: Path) -> Page:
+def _page(report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], output: Path) -> Page:
     metrics, shown = report.metrics, wording.reported(report.levels)
     sections = [
         *([_comparison_section(report)] if report.compared is not None else []),
@@ -184,7 +186,7 @@ def _page(report: Report, thresholds: pd.DataFrame, charts: Sequence[_Chart], ou
             )
             for level, (name, note) in zip(shown, LEVELS.items(), strict=True)
         ),
-        *(Section(title=one.title, picture=output / one.file, caption=one.caption) for one in charts),
+        *(Section(title=one.title, picture=output / one.file, caption=one.caption) for one in drawn),
         *(
             Section(
                 title=f"Operating points: {name}",
