@@ -1,5 +1,7 @@
 """Temperature and bias of each label: what they bring, what they must not do."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,6 +64,11 @@ def test_the_order_of_cases_stays(answer: tuple[np.ndarray, np.ndarray]) -> None
     calibrated = fit_calibration(labels, p).apply(p)
     for i in range(6):
         assert (np.diff(calibrated[np.argsort(p[:, i], kind="stable"), i]) >= 0).all()
+
+
+def test_a_fit_that_went_astray_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ich.calibration.minimize", lambda *_, **__: SimpleNamespace(x=np.array([3.0, 5.0])))
+    assert fit_calibration(*distorted(temperature=1, bias=0, rows=100)) == IDENTITY
 
 
 def test_the_mean_probability_becomes_the_rate() -> None:
