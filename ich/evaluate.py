@@ -36,14 +36,19 @@ class Keys:
 def evaluate(cfg: DictConfig) -> None:
     """The metrics of a table of predictions with their intervals, on the screen and as files."""
     # Imported here, so that --help needs no numpy.
+    from ich.config.signature import build
     from ich.report import evaluation
+
+    columns = build(cfg.table)
 
     def levels_of(answers: evaluation.Answers) -> tuple[evaluation.Settings, list[evaluation.Level]]:
         settings = evaluation.Settings(prevalence=answers.prevalence, resamples=cfg.resamples, seed=cfg.seed)
         return settings, evaluation.evaluate(answers.val, settings, test=answers.test)
 
-    answers = evaluation.read_answers(cfg.run or cfg.predictions, test=Path(cfg.test) if cfg.test else None)
-    other = evaluation.read_answers(cfg.other) if cfg.other else None
+    answers = evaluation.read_answers(
+        cfg.run or cfg.predictions, test=Path(cfg.test) if cfg.test else None, columns=columns
+    )
+    other = evaluation.read_answers(cfg.other, columns=columns) if cfg.other else None
     settings, levels = levels_of(answers)
     report = evaluation.Report(
         answers=answers,

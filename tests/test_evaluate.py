@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from ich import metric
 from ich.config.check import check_command
@@ -157,9 +158,35 @@ def test_operating_points_are_reported_on_test_patients_and_two_tables_are_compa
     assert "worse.csv" in (tmp_path / "out" / "index.html").read_text()
 
 
+def test_scans_of_cq500_are_judged_by_the_majority_of_their_readers(rsna2019: Path, tmp_path: Path) -> None:
+    reads = rsna2019 / "tables" / "cq500_reads.csv"
+    truth = pd.read_csv(reads)
+    random = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"file": [f"{name.replace('-', '')}/CT/{part}.dcm" for name in truth["name"] for part in (1, 2)]}
+    )
+    p = random.random((len(table), 6))
+    write(tmp_path / "probabilities.csv", table.assign(**{finding: p[:, i] for i, finding in enumerate(FINDINGS)}))
+    here(
+        f"predictions={tmp_path / 'probabilities.csv'}",
+        "table=cq500",
+        f"table.reads.file={reads}",
+        f"output={tmp_path / 'out'}",
+        "resamples=100",
+    )
+    rows = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert {name.rpartition("/")[0].split("/")[1] for name in rows if "/" in name} == {"study"}
+    any_ = truth[[f"R{reader}:ICH" for reader in (1, 2, 3)]].sum(axis=1) >= 2
+    assert any_.sum() == 205
+    score = p[:, 5].reshape(-1, 2).max(axis=1)
+    assert rows["val/study/auc/any"][0] == pytest.approx(roc_auc_score(any_, score), rel=1e-9)
+    assert "491 studies (205 with hemorrhage)" in (tmp_path / "out" / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["predictions=a.csv", "table=cq500"], "table.reads.file is missing"),
         ([], "give run=runs:/ID, or predictions=FILE"),
         (["run=runs:/x", "predictions=a.csv"], "one of the two"),
         (["run=x.csv"], "run= takes runs:/ID"),
@@ -199,7 +226,11 @@ def test_an_output_that_is_no_folder_is_refused(tables: Path, tmp_path: Path) ->
 def test_a_wrong_command_exits_with_2_and_a_bad_table_with_1(project: Project, tables: Path) -> None:
     for word, code, said in (
         ("run=x.csv", 2, "run= takes runs:/ID"),
-        (f"predictions={tables / 'bad.csv'}", 1, "line 5, column p_any: '1.5'; it must lie in 0 .. 1"),
+        (
+            f"predictions={tables / 'bad.csv'}",
+            1,
+            "line 5, column p_any: '1.5' is no probability; it must lie in 0 .. 1",
+        ),
     ):
         done = evaluate(project, word, "output=out", code=code)
         assert said in done.stderr

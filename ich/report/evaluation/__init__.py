@@ -1,5 +1,6 @@
 """From predictions to what they are worth. An import points only to an earlier line of this map:
 
+columns      which columns hold what
 table        predictions as cases: slices, studies
 answers      predictions of a run or of files, with what belongs to them
 bootstrap    intervals by resampling patients

@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from ich.findings import FINDINGS
+from ich.report.evaluation.columns import OWN, Columns
 from ich.report.evaluation.table import BadPredictions, Cases, read_predictions
 from ich.report.tracking import find_run
 
@@ -27,15 +28,17 @@ class Answers:
     prevalence: Float64[np.ndarray, " 6"] | None = None
 
 
-def read_answers(place: str | Path, *, test: Path | None = None) -> Answers:
-    """Of `runs:/ID`, or of a table, beside which a `test` table may stand.
+def read_answers(place: str | Path, *, test: Path | None = None, columns: Columns = OWN) -> Answers:
+    """Of `runs:/ID`, or of a table with these columns, beside which a `test` table may stand.
 
     Raises BadPredictions, and what a run that cannot be found raises.
     """
     place = str(place)
     if not place.startswith(SCHEME):
-        val = read_predictions(Path(place))
-        return Answers(name=Path(place).name, where=place, val=val, test=read_predictions(test) if test else None)
+        val = read_predictions(Path(place), columns)
+        return Answers(
+            name=Path(place).name, where=place, val=val, test=read_predictions(test, columns) if test else None
+        )
     run = find_run(place, VALIDATION)
     files = {name: run.file(name) for name in (VALIDATION, TEST, PREVALENCE)}
     val_file, test_file, prevalence_file = files.values()

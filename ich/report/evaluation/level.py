@@ -52,18 +52,27 @@ def evaluate(cases: Cases, settings: Settings, *, test: Cases | None = None) -> 
     Operating points are fitted on validation data, and reported on the test patients; without those on the same data.
     """
     if test is None:
-        return [_level("val/", cases, settings), _level("val/study/", cases.by_study(), settings)]
+        parts = {f"val/{name}": some for name, some in _parts(cases).items()}
+        return [_level(prefix, some, settings) for prefix, some in parts.items()]
     shared = np.intersect1d(cases.names, test.names)
     if len(shared):
         raise BadPredictions(
             f"patient {shared[0]} is in both tables ({len(shared)} such patients); test patients are others than those "
             "that operating points are fitted on"
         )
-    levels = []
-    for name, val, other in (("", cases, test), (STUDY, cases.by_study(), test.by_study())):
-        levels.append(_level(f"val/{name}", val, settings, points={}))
-        levels.append(_level(f"test/{name}", other, settings, points=fit_points(val), fitted_on="val"))
-    return [levels[place] for place in (0, 2, 1, 3)]
+    vals, tests = _parts(cases), _parts(test)
+    return [
+        *(_level(f"val/{name}", some, settings, points={}) for name, some in vals.items()),
+        *(
+            _level(f"test/{name}", some, settings, points=fit_points(vals[name]), fitted_on="val")
+            for name, some in tests.items()
+        ),
+    ]
+
+
+def _parts(cases: Cases) -> dict[str, Cases]:
+    """Slices and studies, by what stands before the names of their metrics; studies alone where no slice has labels."""
+    return {STUDY: cases} if cases.whole else {"": cases, STUDY: cases.by_study()}
 
 
 def floor_prevalence(cases: Cases, settings: Settings, *, study: bool) -> Float64[np.ndarray, " 6"]:

@@ -113,7 +113,7 @@ def _curves(report: Report, level: Level) -> curves.Curves:
         for name in ("auc", "average_precision")
     }
     return curves.Curves(
-        name="studies" if level.is_study else "slices",
+        name=wording.case_name(level),
         positive=level.cases.positive,
         probabilities=level.cases.probabilities,
         thresholds={FIXED: np.full(len(FINDINGS), metric.THRESHOLD), **level.points},
@@ -127,24 +127,25 @@ def _said(row: Row | None) -> str:
 
 def draw_charts(report: Report) -> list[Chart]:
     """The figures of the page, in its order."""
-    slices, studies = wording.reported(report.levels)
-    shown = [_curves(report, level) for level in (slices, studies)]
+    levels = wording.reported(report.levels)
+    shown, first = [_curves(report, level) for level in levels], levels[0]
+    cases = wording.case_name(first)
     errors = [
-        f"error {wording.say(report.metrics.get(f'{slices.prefix}expected_calibration_error/{label}'))}"
+        f"error {wording.say(report.metrics.get(f'{first.prefix}expected_calibration_error/{label}'))}"
         for label in FINDINGS
     ]
     return [
         Chart(
             file="roc.svg",
             title="ROC curves",
-            caption="Sensitivity over 1 - specificity, of slices and of studies, with the area under each curve and "
-            "its 95% interval. Dotted: chance. The marks are operating points of slices.",
+            caption=f"Sensitivity over 1 - specificity, of {' and of '.join(one.name for one in shown)}, with the area "
+            f"under each curve and its 95% interval. Dotted: chance. The marks are operating points of {cases}.",
             figure=curves.roc_chart(shown),
         ),
         Chart(
             file="precision_recall.svg",
             title="Precision and recall",
-            caption="The number is average precision with its 95% interval. Dotted: the share of slices with the "
+            caption=f"The number is average precision with its 95% interval. Dotted: the share of {cases} with the "
             "finding, which is the precision of a guess; it differs by label, so these curves compare models, not "
             "labels.",
             figure=curves.precision_recall_chart(shown),
@@ -152,10 +153,10 @@ def draw_charts(report: Report) -> list[Chart]:
         Chart(
             file="reliability.svg",
             title="Reliability",
-            caption="Of the slices with a probability in each tenth: how many show the finding, with the 95% interval "
+            caption=f"Of the {cases} with a probability in each tenth: how many show the finding, with its interval "
             "(hollow: too few patients for one). On the dotted line, probabilities are rates. The error is the mean "
-            "distance from it, weighted by slices; most slices lie in the first tenth.",
-            figure=curves.reliability_chart(slices.reliability, errors),
+            f"distance from it, weighted by {cases}; most lie in the first tenth.",
+            figure=curves.reliability_chart(first.reliability, errors),
         ),
         Chart(
             file="scores.svg",
@@ -166,16 +167,17 @@ def draw_charts(report: Report) -> list[Chart]:
         Chart(
             file="confusion.svg",
             title="Confusion by kind",
-            caption="Of the slices that show a kind (row, with their number), how many are called each kind, any, or "
-            "nothing from 0.5 on (column). A slice may show several kinds and be called several, so a row adds up to "
-            "more than 100%.",
+            caption=f"Of the {cases} that show a kind (row, with their number), how many are called each kind, any, or "
+            "nothing from 0.5 on (column). One may show several kinds and be called several, so a row adds up to more "
+            "than 100%.",
             figure=curves.confusion_chart(shown[0], metric.THRESHOLD),
         ),
     ]
 
 
 def _page(report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], output: Path) -> Page:
-    metrics, shown = report.metrics, wording.reported(report.levels)
+    metrics, levels = report.metrics, wording.reported(report.levels)
+    shown = [(level, name, NOTES[name]) for level in levels for name in [wording.case_name(level)]]
     sections = [
         *([_comparison_section(report)] if report.compared is not None else []),
         *(
@@ -184,7 +186,7 @@ def _page(report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], outp
                 rows=wording.label_rows(level, metrics),
                 caption=f"Under each value its 95% interval. {note}",
             )
-            for level, (name, note) in zip(shown, LEVELS.items(), strict=True)
+            for level, name, note in shown
         ),
         *(Section(title=one.title, picture=output / one.file, caption=one.caption) for one in drawn),
         *(
@@ -193,7 +195,7 @@ def _page(report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], outp
                 rows=wording.point_rows(level, thresholds),
                 caption=f"A finding is called from its threshold on. Fitted on {level.fitted_on}. {note}",
             )
-            for level, (name, note) in zip(shown, LEVELS.items(), strict=True)
+            for level, name, note in shown
         ),
     ]
     return Page(
@@ -212,7 +214,7 @@ def _page(report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], outp
     )
 
 
-LEVELS = {
+NOTES = {
     "slices": "A dash: one class only.",
     "studies": "A study shows what one of its slices shows; its probability is the largest of its slices'.",
 }

@@ -1,7 +1,8 @@
-"""What a model said and what is true: the predictions table that train.py writes, by slices and by studies."""
+"""What a model said and what is true: a table of predictions, by slices and by studies."""
 
 import difflib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,8 @@ from jaxtyping import Bool, Float64, Int64
 
 from ich.errors import InputError
 from ich.findings import FINDINGS
+from ich.report.evaluation.columns import OWN, Columns
 
-IDS = ("image_id", "study_id", "patient_id")
-PROBABILITIES = tuple(f"p_{finding}" for finding in FINDINGS)
-COLUMNS = (*IDS, *FINDINGS, *PROBABILITIES)
 FIRST_LINE = 2
 """Of a table's rows in its file: the header is line 1."""
 
@@ -27,7 +26,7 @@ class BadPredictions(InputError):
 class Cases:
     """N slices, or N studies, with six labels and six probabilities each.
 
-    `patients` numbers the patient of each, in the order of the names in `names`.
+    `patients` numbers the patient of each, in the order of the names in `names`. `whole` is true of studies.
     """
 
     ids: np.ndarray
@@ -36,6 +35,7 @@ class Cases:
     names: np.ndarray
     positive: Bool[np.ndarray, "n 6"]
     probabilities: Float64[np.ndarray, "n 6"]
+    whole: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,91 +52,120 @@ class Cases:
             names=self.names,
             positive=np.maximum.reduceat(self.positive[order], starts, axis=0),
             probabilities=np.maximum.reduceat(self.probabilities[order], starts, axis=0),
+            whole=True,
         )
 
 
-def read_predictions(path: Path) -> Cases:
-    """A table as `predictions/val.csv` of a run, in the order of its images. Raises BadPredictions."""
-    return as_cases(_read(path), path)
+def read_predictions(path: Path, columns: Columns = OWN) -> Cases:
+    """The cases of a table in the order of their images, or its whole scans in theirs. Raises BadPredictions."""
+    table = _read(path, columns.of_predictions, columns)
+    probabilities = np.column_stack([_probabilities(path, table[columns.probabilities[name]]) for name in FINDINGS])
+    if columns.reads is not None:
+        return _of_scans(path, table[columns.image], probabilities, columns)
+    image = table[columns.image]
+    study = table[columns.study] if columns.study else image
+    patient = table[columns.patient] if columns.patient else study
+    for column in (image, study, patient):
+        _refuse(path, column, column == "", "is empty; every row names its image, study and patient")
+    _refuse(path, image, image.duplicated(), "stands a second time; a table has a row an image")
+    owner = patient.groupby(study.to_numpy()).transform("first")
+    _refuse(path, study, patient != owner, "is a study of two patients; a study has one")
+    return _sorted(image, study, patient, _labels(path, table, columns), probabilities)
 
 
-def as_cases(table: pd.DataFrame, path: Path) -> Cases:
-    """Columns COLUMNS as `read_predictions` gives them; `path` is what messages name."""
-    if table.empty:
-        raise BadPredictions(f"{path}: there is no row below the header, so there is nothing to evaluate")
-    for column in IDS:
-        _refuse(path, table[column], table[column] == "", "is empty; every row names its image, study and patient")
-    images = table["image_id"]
-    _refuse(path, images, images.duplicated(), "stands a second time; a table has a row an image")
-    owner = table.groupby("study_id")["patient_id"].transform("first")
-    _refuse(path, table["study_id"], table["patient_id"] != owner, "is a study of two patients; a study has one")
-    labels, probabilities = (
-        np.column_stack([_numbers(path, table[column]) for column in columns]) for columns in (FINDINGS, PROBABILITIES)
-    )
-    _refuse_some(path, table, FINDINGS, ~((labels == 0) | (labels == 1)), "a label is 0 or 1")
-    _refuse_some(path, table, PROBABILITIES, ~((probabilities >= 0) & (probabilities <= 1)), "it must lie in 0 .. 1")
-    order = np.argsort(images.to_numpy(dtype=str), kind="stable")
-    names, patients = np.unique(table["patient_id"].to_numpy(dtype=str), return_inverse=True)
+def _of_scans(path: Path, image: pd.Series, probabilities: Float64[np.ndarray, "n 6"], columns: Columns) -> Cases:
+    """Labels are of scans: so are the cases, each with the largest probability of its slices, and its own patient."""
+    assert columns.reads is not None
+    reads = _read(columns.reads.file, [columns.reads.case, *columns.of_labels], columns)
+    file, found = columns.reads.file, "does not hold what pattern= looks for, so it names no scan"
+    scan, case = (some.str.extract(columns.reads.pattern)[0] for some in (image, reads[columns.reads.case]))
+    _refuse(path, image, scan.isna(), found)
+    _refuse(file, reads[columns.reads.case], case.isna(), found)
+    _refuse(file, reads[columns.reads.case], case.duplicated(), "stands a second time; a table has a row a scan")
+    _refuse(path, image, ~scan.isin(case), f"is of a scan that {file.name} has no labels of")
+    labels = pd.DataFrame(_labels(file, reads, columns), index=case)
+    slices = _sorted(image, scan, scan, labels.loc[scan].to_numpy(), probabilities)
+    return slices.by_study()
+
+
+def _sorted(
+    image: pd.Series,
+    study: pd.Series,
+    patient: pd.Series,
+    positive: Bool[np.ndarray, "n 6"],
+    probabilities: Float64[np.ndarray, "n 6"],
+) -> Cases:
+    ids, studies, owners = (column.to_numpy(dtype=str) for column in (image, study, patient))
+    order = np.argsort(ids, kind="stable")
+    names, patients = np.unique(owners, return_inverse=True)
     return Cases(
-        ids=images.to_numpy(dtype=str)[order],
-        studies=table["study_id"].to_numpy(dtype=str)[order],
+        ids=ids[order],
+        studies=studies[order],
         patients=patients[order].astype(np.int64),
         names=names,
-        positive=labels[order] == 1,
+        positive=positive[order],
         probabilities=probabilities[order],
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, needed: Sequence[str], columns: Columns) -> pd.DataFrame:
+    way_out = _way_out(columns)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # rows with more fields than the header
             table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)  # a patient may be called NA
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
-        raise BadPredictions(f"{path}: no table can be read: {error}; {_way_out()}") from error
-    missing = [column for column in COLUMNS if column not in table.columns]
+        raise BadPredictions(f"{path}: no table can be read: {error}; {way_out}") from error
+    missing = [column for column in needed if column not in table.columns]
     if missing:
-        raise BadPredictions(f"{path}: {_said(missing, table.columns)}; {_way_out()}")
-    return table[list(COLUMNS)]
+        others = [str(name) for name in table.columns if name not in needed]
+        raise BadPredictions(f"{path}: {_said(missing, others)}; {way_out}")
+    if table.empty:
+        raise BadPredictions(f"{path}: there is no row below the header, so there is nothing to evaluate")
+    return table
 
 
-def _said(missing: list[str], there: pd.Index) -> str:
-    near = difflib.get_close_matches(missing[0], [str(name) for name in there if name not in COLUMNS], n=1)
+def _said(missing: list[str], others: list[str]) -> str:
+    near = difflib.get_close_matches(missing[0], others, n=1)
     hint = f" (is it {near[0]!r}?)" if near else ""
     return f"there is no column {missing[0]}{hint}" + (f", nor {', '.join(missing[1:])}" if missing[1:] else "")
 
 
-def _way_out() -> str:
+def _way_out(columns: Columns) -> str:
+    if columns != OWN:
+        return "table= says which columns hold what"
     return (
-        "a predictions table is a CSV with the columns image_id, study_id, patient_id, the labels "
-        f"{FINDINGS[0]} … {FINDINGS[-1]} and the probabilities {PROBABILITIES[0]} … {PROBABILITIES[-1]}, such as "
-        "predictions/val.csv of a run"
+        f"a predictions table is a CSV with the columns {', '.join(columns.of_predictions[:3])}, the labels "
+        f"{FINDINGS[0]} … {FINDINGS[-1]} and the probabilities p_{FINDINGS[0]} … p_{FINDINGS[-1]}, such as "
+        "predictions/val.csv of a run; of other columns table= tells"
     )
 
 
-def _numbers(path: Path, column: pd.Series) -> Float64[np.ndarray, " n"]:
-    _refuse(path, column, pd.to_numeric(column, errors="coerce").isna(), "is no number")
+def _labels(path: Path, table: pd.DataFrame, columns: Columns) -> Bool[np.ndarray, "n 6"]:
+    """What most readers say."""
+    for name in columns.of_labels:
+        numbers = _numbers(path, table[name])
+        _refuse(path, table[name], ~numbers.isin([0, 1]), "is no label; a label is 0 or 1")
+    votes = [table[columns.labels[finding]].astype(np.float64).mean(axis=1) for finding in FINDINGS]
+    return np.column_stack(votes) > 0.5
+
+
+def _probabilities(path: Path, column: pd.Series) -> Float64[np.ndarray, " n"]:
+    numbers = _numbers(path, column)
+    _refuse(path, column, ~((numbers >= 0) & (numbers <= 1)), "is no probability; it must lie in 0 .. 1")
     return column.to_numpy(dtype=np.float64)  # to the last of 17 digits
+
+
+def _numbers(path: Path, column: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce")
+    _refuse(path, column, numbers.isna(), "is no number")
+    return numbers
 
 
 def _refuse(path: Path, column: pd.Series, wrong: pd.Series, why: str) -> None:
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
+        row, count = int(np.flatnonzero(wrong)[0]), int(wrong.sum())
+        rows = f"{count:,} such row{'s' * (count != 1)}"
         raise BadPredictions(
-            f"{path}, line {row + FIRST_LINE}, column {column.name}: {str(column.iloc[row])!r} {why} "
-            f"({_rows(int(wrong.sum()))})"
+            f"{path}, line {row + FIRST_LINE}, column {column.name}: {column.iloc[row]!r} {why} ({rows})"
         )
-
-
-def _refuse_some(
-    path: Path, table: pd.DataFrame, columns: tuple[str, ...], wrong: Bool[np.ndarray, "n 6"], why: str
-) -> None:
-    if wrong.any():
-        row, place = np.argwhere(wrong)[0]
-        value = repr(table[columns[place]].iloc[row])
-        count = _rows(int(wrong.any(axis=1).sum()))
-        raise BadPredictions(f"{path}, line {row + FIRST_LINE}, column {columns[place]}: {value}; {why} ({count})")
-
-
-def _rows(number: int) -> str:
-    return f"{number:,} such row{'s' * (number != 1)}"

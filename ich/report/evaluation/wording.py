@@ -10,6 +10,7 @@ from ich.report.evaluation.level import Level
 from ich.report.evaluation.tables import FIXED, Row
 
 NONE = "–"
+PARTS = {"val": "validation patients", "test": "test patients"}
 SUMMARY = {
     "weighted_log_loss": "weighted log loss",
     "floor": "its floor",
@@ -48,13 +49,14 @@ def say(row: Row | None, *, apart: str = " ") -> str:
 
 def reported(levels: Sequence[Level]) -> list[Level]:
     """The slices and studies that an evaluation is about: of the test patients where there are any."""
-    return list(levels[-2:])
+    part = levels[-1].prefix.partition("/")[0]
+    return [level for level in levels if level.prefix.startswith(part)]
 
 
 def summary_rows(levels: Sequence[Level], metrics: Mapping[str, Row]) -> list[tuple[str, ...]]:
     """Header, then a row a metric: of slices, of studies."""
     shown = reported(levels)
-    header = ("metric", *(_case_name(level) for level in shown))
+    header = ("metric", *(case_name(level) for level in shown))
     rows = [
         (said, *(say(metrics.get(f"{level.prefix}{name}")) for level in shown))
         for name, said in SUMMARY.items()
@@ -106,17 +108,19 @@ def comparison_rows(compared: Mapping[str, tuple[float, float, Row]]) -> list[tu
 def facts(answers: Answers, levels: Sequence[Level], *, resamples: int, seed: int) -> dict[str, str]:
     """What was evaluated, and how."""
     said = {"predictions": answers.where}
-    for slices, studies in zip(levels[::2], levels[1::2], strict=True):
-        part = "test patients" if slices.prefix.startswith("test") else "validation patients"
-        positive = int(slices.cases.positive.any(axis=1).sum())
-        said[part] = (
-            f"{len(slices.cases.names):,} with {len(slices.cases):,} slices ({positive:,} with hemorrhage) "
-            f"of {len(studies.cases):,} studies"
-        )
-    floor = "the training fold's prevalence" if answers.prevalence is not None else "these slices' own prevalence"
+    for part in dict.fromkeys(level.prefix.partition("/")[0] for level in levels):
+        counts = [
+            f"{len(level.cases):,} {case_name(level)} ({int(level.cases.positive.any(axis=1).sum()):,} with hemorrhage)"
+            for level in levels
+            if level.prefix.startswith(part)
+        ]
+        patients = next(len(level.cases.names) for level in levels if level.prefix.startswith(part))
+        said[PARTS[part]] = f"{patients:,}: {', '.join(counts)}"
+    floor = "the training fold's prevalence" if answers.prevalence is not None else "their own prevalence"
     on_test = answers.test is not None
     return said | {
-        "floor": f"{floor} as everybody's answer; of studies, their own",
+        "floor": f"{floor} as everybody's answer"
+        + ("; of studies, their own" if answers.prevalence is not None else ""),
         "operating points": "fitted on validation patients, reported on test patients"
         if on_test
         else "fitted and reported on the same patients (there are no test predictions), which flatters them",
@@ -124,7 +128,8 @@ def facts(answers: Answers, levels: Sequence[Level], *, resamples: int, seed: in
     }
 
 
-def _case_name(level: Level) -> str:
+def case_name(level: Level) -> str:
+    """What its cases are called."""
     return "studies" if level.is_study else "slices"
 
 
