@@ -124,12 +124,11 @@ def confusion_chart(curves: Curves, threshold: float) -> Figure:
     shares = counts / np.maximum(totals, 1)[:, None]
     figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Greys", vmin=0, vmax=1.25, aspect="auto")
+    axes.imshow(shares, cmap="Greys", vmin=0, vmax=1.8, aspect="auto")  # letters stay dark on light
     for (row, column), share in np.ndenumerate(shares):
         said = f"{share:.0%}\n{counts[row, column]:,}" if totals[row] else "–"
         own = column == (row if row < len(KINDS) else len(FINDINGS))
-        ink = "white" if share > 0.75 else INK
-        axes.text(column, row, said, ha="center", va="center", fontsize=9, color=ink, weight="bold" if own else None)
+        axes.text(column, row, said, ha="center", va="center", fontsize=9, weight="bold" if own else None)
     axes.axvline(len(KINDS) - 0.5, color="white", lw=3)
     axes.axhline(len(KINDS) - 0.5, color="white", lw=3)
     axes.set_xticks(range(len(columns)), [_broken(name) for name in columns], fontsize=9)

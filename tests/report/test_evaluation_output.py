@@ -59,6 +59,17 @@ def test_every_number_of_the_summary_is_that_of_the_json(tmp_path: Path) -> None
             assert cell == f"{value:.3f}{interval}"
 
 
+def test_a_comparison_is_said_of_the_test_patients_where_both_have_them() -> None:
+    val, test = random_cases(10), random_cases(8, seed=1, prefix="t")
+    with_test, without = evaluate(val, FEW, test=test), evaluate(val, FEW)
+    for others, prefix in ((with_test, "test/"), (without, "val/")):
+        compared = compare(with_test, others)
+        rows = wording.comparison_rows(with_test, compared)
+        value = compared[f"{prefix}weighted_log_loss"][0]
+        assert rows[1] == ("slices: weighted log loss", f"{value:.3f}", f"{value:.3f}", "0.0000 [0.0000, 0.0000]")
+        assert [row[0].partition(":")[0] for row in rows[1:]].count("studies") >= 11
+
+
 @pytest.mark.parametrize(
     ("row", "said"), [(None, "–"), ((0.12345, None, None), "0.123"), ((0.5, 0.25, 1.0), "0.500 [0.250, 1.000]")]
 )

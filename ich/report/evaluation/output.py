@@ -87,11 +87,11 @@ def show(report: Report) -> None:
     told = wording.facts(report.answers, report.levels, resamples=report.settings.resamples, seed=report.settings.seed)
     console.print(f"\n{report.answers.name}", highlight=False, markup=False)
     for name, said in told.items():
-        console.print(f"  {name}: {said}", highlight=False, markup=False)
+        console.print(f"  {name}: {said}", highlight=False, markup=False, soft_wrap=True)
     console.print(_screen_table(wording.summary_rows(report.levels, report.metrics)))
     if report.compared is not None:
         console.print(f"compared with {report.other}", highlight=False, markup=False)
-        console.print(_screen_table(wording.comparison_rows(report.compared)))
+        console.print(_screen_table(wording.comparison_rows(report.levels, report.compared)))
 
 
 def _screen_table(rows: Sequence[Sequence[str]]) -> Table:
@@ -224,7 +224,7 @@ def _comparison_section(report: Report) -> Section:
     assert report.compared is not None
     return Section(
         title="Compared",
-        rows=wording.comparison_rows(report.compared),
+        rows=wording.comparison_rows(report.levels, report.compared),
         caption=f"With {report.other}. Both are resampled with the same patients, so an interval that does not hold 0 "
         "is a difference that patients alone do not explain. All metrics are in comparison.csv.",
     )

@@ -16,11 +16,11 @@ SUMMARY = {
     "floor": "its floor",
     "skill": "skill: 1 - score / floor",
     "auc/any": "AUC, any",
-    "auc": "AUC, mean of labels",
+    "auc": "AUC, mean",
     "average_precision/any": "average precision, any",
-    "average_precision": "average precision, mean of labels",
-    "brier": "Brier score, mean of six",
-    "expected_calibration_error": "calibration error, mean of six",
+    "average_precision": "average precision, mean",
+    "brier": "Brier score, mean",
+    "expected_calibration_error": "calibration error, mean",
     "recall/any": "sensitivity at 0.5, any",
     "specificity/any": "specificity at 0.5, any",
     "precision/any": "precision at 0.5, any",
@@ -35,16 +35,16 @@ BY_LABEL = {
     "brier": "Brier score",
     "expected_calibration_error": "calibration error",
 }
-POINTS = {FIXED: "0.5 for all", "sensitivity_95": "sensitivity 0.95", "youden": "Youden"}
+POINTS = {FIXED: "0.5", "sensitivity_95": "sensitivity 0.95", "youden": "Youden"}
 RATES = {"recall": "sensitivity", "specificity": "specificity", "precision": "precision", "f1": "F1"}
 
 
-def say(row: Row | None, *, apart: str = " ") -> str:
+def say(row: Row | None, *, apart: str = " ", digits: int = 3) -> str:
     """Such as "0.937 [0.911, 0.959]", or "0.937" where there is no interval; `apart` stands between the two."""
     if row is None:
         return NONE
-    value, low, high = row
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f}{apart}[{low:.3f}, {high:.3f}]"
+    value, low, high = (one if one is None else f"{one:.{digits}f}" for one in row)
+    return f"{value}" if low is None else f"{value}{apart}[{low}, {high}]"
 
 
 def reported(levels: Sequence[Level]) -> list[Level]:
@@ -95,19 +95,21 @@ def point_rows(level: Level, thresholds: pd.DataFrame) -> list[tuple[str, ...]]:
     ]
 
 
-def comparison_rows(compared: Mapping[str, tuple[float, float, Row]]) -> list[tuple[str, ...]]:
-    """Header, then a row a metric that is said first, of each part."""
-    rows = [
-        (name, f"{this:.3f}", f"{other:.3f}", say(row))
-        for name, (this, other, row) in compared.items()
-        if name.partition("/")[2].removeprefix("study/") in SUMMARY.keys() - {"floor"}
-    ]
+def comparison_rows(levels: Sequence[Level], compared: Mapping[str, tuple[float, float, Row]]) -> list[tuple[str, ...]]:
+    """Header, then a row a metric that is said first: of slices and studies, of the test patients if both have them."""
+    rows = []
+    for level in reported([level for level in levels if f"{level.prefix}weighted_log_loss" in compared]):
+        for name, words in SUMMARY.items():
+            if name != "floor" and f"{level.prefix}{name}" in compared:
+                this, other, row = compared[f"{level.prefix}{name}"]
+                rows.append((f"{case_name(level)}: {words}", f"{this:.3f}", f"{other:.3f}", say(row, digits=4)))
     return [("metric", "this", "other", "this - other"), *rows]
 
 
 def facts(answers: Answers, levels: Sequence[Level], *, resamples: int, seed: int) -> dict[str, str]:
     """What was evaluated, and how."""
     said = {"predictions": answers.where}
+    parts = PARTS if answers.test is not None else {"val": "patients"}
     for part in dict.fromkeys(level.prefix.partition("/")[0] for level in levels):
         counts = [
             f"{len(level.cases):,} {case_name(level)} ({int(level.cases.positive.any(axis=1).sum()):,} with hemorrhage)"
@@ -115,7 +117,7 @@ def facts(answers: Answers, levels: Sequence[Level], *, resamples: int, seed: in
             if level.prefix.startswith(part)
         ]
         patients = next(len(level.cases.names) for level in levels if level.prefix.startswith(part))
-        said[PARTS[part]] = f"{patients:,}: {', '.join(counts)}"
+        said[parts[part]] = f"{patients:,}: {', '.join(counts)}"
     floor = "the training fold's prevalence" if answers.prevalence is not None else "their own prevalence"
     on_test = answers.test is not None
     return said | {
