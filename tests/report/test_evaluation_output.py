@@ -8,7 +8,18 @@ import pytest
 
 from ich.findings import FINDINGS
 from ich.report import curves
-from ich.report.evaluation import Answers, Cases, Report, Settings, compare, evaluate, output, show, wording
+from ich.report.evaluation import (
+    Answers,
+    Cases,
+    Report,
+    Settings,
+    compare,
+    evaluate,
+    output,
+    show,
+    threshold_table,
+    wording,
+)
 from tests.report.test_evaluation import make_cases, random_cases
 
 FEW = Settings(resamples=50)
@@ -57,6 +68,28 @@ def test_every_number_of_the_summary_is_that_of_the_json(tmp_path: Path) -> None
             value, low, high = report.metrics[f"{prefix}{names[said]}"]
             interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
             assert cell == f"{value:.3f}{interval}"
+
+
+def test_every_row_is_on_the_page_and_the_summary_on_the_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = make_report(random_cases(12))
+    output.write(report, tmp_path)
+    show(report)
+    page, screen = (tmp_path / "index.html").read_text(), capsys.readouterr().out
+    summary, compared = (
+        wording.summary_rows(report.levels, report.metrics),
+        wording.comparison_rows(report.levels, report.compared or {}),
+    )
+    tables = [summary, compared]
+    for level in report.levels:
+        tables.append(wording.label_rows(level, report.metrics))
+        tables.append(wording.point_rows(level, threshold_table(report.levels)))
+    for row in (row for table in tables for row in table[1:]):
+        cells = "".join(f'<td class="number">{cell}</td>' for cell in row[1:])
+        assert f"<tr><th>{row[0]}</th>{cells}</tr>" in page
+    for row in [*summary[1:], *compared[1:]]:
+        assert all(cell in screen for cell in row[1:])
 
 
 def test_a_comparison_is_said_of_the_test_patients_where_both_have_them() -> None:

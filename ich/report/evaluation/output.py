@@ -97,7 +97,7 @@ def show(report: Report) -> None:
 def _screen_table(rows: Sequence[Sequence[str]]) -> Table:
     table = Table(*rows[0], box=SIMPLE_HEAD)
     for row in rows[1:]:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        table.add_row(*row)
     return table
 
 
