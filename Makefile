@@ -13,7 +13,7 @@ env: .venv/ready
 
 demo: env
 	$(BIN)/python train.py experiment=demo
-	$(BIN)/python predict.py checkpoint=runs:/latest input=cache/phantom output=out/demo
+	$(BIN)/python predict.py checkpoint=runs:/latest input=cache/phantom/latest output=out/demo
 
 test: env
 	$(BIN)/pytest

@@ -10,15 +10,16 @@ from annotated_types import Ge
 from omegaconf import DictConfig
 
 from ich import config
+from ich.config.paths import CHECKPOINT, Existing, Writable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
     """The keys of conf/predict.yaml."""
 
-    checkpoint: str
-    input: Path
-    output: Path
+    checkpoint: Annotated[str, CHECKPOINT]
+    input: Annotated[Path, Existing(kind="file or folder", way_out="give a DICOM file or a folder of them")]
+    output: Annotated[Path, Writable()]
     batch_size: Annotated[int, Ge(1)]
     device: Literal["auto", "cpu", "cuda", "mps"]
 

@@ -2,15 +2,18 @@
 
 import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand before torchvision)
 
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Lt
 from omegaconf import DictConfig
 
 from ich import config
+from ich.config.paths import CHECKPOINT
 
 if TYPE_CHECKING:
     from ich.data.module import HeadCT
@@ -24,7 +27,7 @@ class Keys:
     """The keys of conf/train.yaml that are no group."""
 
     seed: Annotated[int, Ge(0), Lt(2**32)]
-    checkpoint: str | None
+    checkpoint: Annotated[str, CHECKPOINT] | None
     fit: bool
 
     def __post_init__(self) -> None:
@@ -35,10 +38,13 @@ class Keys:
 def train(cfg: DictConfig) -> None:
     """Build, fit, report; compose and check are done by now."""
     from ich.config.signature import build
-    from ich.report.recorder import record_run
+    from ich.report.recorder import finished_before, record_run
     from ich.report.summary import show_results, show_settings
     from ich.trainer import TrainerSettings, run_as_own_process
 
+    if done := finished_before(cfg):
+        print(f"this job has finished in run {done} already and is passed over")
+        return
     settings: TrainerSettings = build(cfg.trainer)
     if config.is_sweep_job() and settings.num_processes > 1:
         run_as_own_process(config.job_command())
@@ -52,15 +58,17 @@ def train(cfg: DictConfig) -> None:
 
 
 def build_data(cfg: DictConfig) -> "HeadCT":
-    """Slices and labels in folds, from the groups data, geometry and augment."""
+    """Slices and labels in folds, from the groups data, geometry, context and augment."""
     from ich.config.signature import build
     from ich.data.module import HeadCT
 
+    context = build(cfg.context)
     return HeadCT(
         source=build(cfg.data),
-        geometry=build(cfg.geometry),
+        geometry=context.geometry(build(cfg.geometry)),
         augment=build(cfg.augment),
         seed=cfg.seed,
+        depth=context.depth,
     )
 
 
@@ -79,7 +87,9 @@ def build_learner(cfg: DictConfig) -> "Learner":
     classifier = HemorrhageClassifier(backbone=build(cfg.model), window=build(cfg.window), context=build(cfg.context))
     if cfg.checkpoint is not None:
         path = resolve_checkpoint(cfg.checkpoint)
-        load_weights(classifier, load_checkpoint(path), path)
+        state = load_checkpoint(path)
+        load_weights(classifier, state, path)
+        compare_settings(state["settings"], cfg, path)
     return Learner(
         classifier=classifier,
         loss=build(cfg.loss),
@@ -90,11 +100,29 @@ def build_learner(cfg: DictConfig) -> "Learner":
     )
 
 
+def compare_settings(stored: dict[str, Any], cfg: DictConfig, path: Path) -> None:
+    """Weights mean something with the images that they were learned on: others are refused or, to start from, told."""
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from ich.config.compose import plain
+    from ich.config.stored import differences
+    from ich.predictor import BadCheckpoint
+
+    found = differences(stored, plain(cfg), ("geometry", "window", "context"))
+    if not found:
+        return
+    what = f"{path}: it was trained with {'; '.join(f'{key}={both}' for key, both in found.items())}"
+    if not cfg.fit:
+        raise BadCheckpoint(f"{what}. A validation is of the network as it was trained: give the same here")
+    told = f"{what}. Its weights are a start and have to learn these images; give the same to go on as it was"
+    rank_zero_only(print)(f"Note: {told}", file=sys.stderr, flush=True)
+
+
 def around_sweep(command: Sequence[str]) -> AbstractContextManager[object]:
     """A multirun is one parent run; its children are opened inside."""
-    from ich.report.tracking import open_sweep
+    from ich.report.sweep import record_sweep
 
-    return open_sweep(command)
+    return record_sweep(command)
 
 
 if __name__ == "__main__":

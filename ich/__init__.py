@@ -9,7 +9,7 @@ An import points only to an earlier line of this map:
     metric            the challenge's metric and its company, exact
     calibration       temperature and bias of each label, so that probabilities are rates
     config            compose, check, build an experiment from YAML
-    ct                physics of CT: dicom, geometry, windowing
+    ct                physics of CT: dicom, head, geometry, windowing
     data              files to batches: phantom, labels, cohort, split, store, augment, batches, source, module
     model             batches to logits: backbone, context, loss, classifier, learner
     trainer           a learner on its devices
@@ -18,6 +18,7 @@ An import points only to an earlier line of this map:
     prepare           a door: slices to a store, once
     explore           a door: what the data are, on one page
     evaluate          a door: what predictions are worth
+    sync              a door: what a tracking server did not take is sent
 """
 
 from ich import torchvision_hook

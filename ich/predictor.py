@@ -1,21 +1,27 @@
 """A checkpoint as a function of DICOM: what predict.py calls."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float64, Int16
 
 from ich import metric
 from ich.config import check, signature
-from ich.ct.dicom import read_slice
-from ich.ct.geometry import FullGeometry, HeadGeometry
+from ich.ct.dicom import BadSlice, Slice, read_header, read_slice
+from ich.ct.geometry import Geometry
+from ich.data.cohort import neighbour_rows, position_mm
+from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.model.classifier import HemorrhageClassifier
+
+HEADERS_AHEAD = 1024
+"""Headers that threads may be ahead."""
 
 
 class BadCheckpoint(InputError):
@@ -27,11 +33,20 @@ class NoDevice(InputError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """One slice as the network gets it: HU int16 [D, S, S], itself in the middle of its neighbours."""
+
+    image_id: str
+    hu: Int16[np.ndarray, "depth size size"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Predictor:
-    """A classifier in evaluation mode with the geometry it was trained on."""
+    """A classifier in evaluation mode with the geometry it was trained on, and how many slices it sees together."""
 
     classifier: HemorrhageClassifier
-    geometry: HeadGeometry | FullGeometry
+    geometry: Geometry
+    depth: int
     device: torch.device
 
     @classmethod
@@ -39,26 +54,67 @@ class Predictor:
         """From a checkpoint; its stored settings pass the same check as a command line before anything is built."""
         state = load_checkpoint(checkpoint)
         settings = check.from_plain(state["settings"])
+        context = signature.build(settings["context"])
         classifier = HemorrhageClassifier(
-            backbone=signature.build(settings["model"]),
-            window=signature.build(settings["window"]),
-            context=signature.build(settings["context"]),
+            backbone=signature.build(settings["model"]), window=signature.build(settings["window"]), context=context
         )
         load_weights(classifier, state, checkpoint)
         where = _find_device(device)
-        return cls(classifier=classifier.eval().to(where), geometry=signature.build(settings["geometry"]), device=where)
+        geometry = context.geometry(signature.build(settings["geometry"]))
+        return cls(classifier=classifier.eval().to(where), geometry=geometry, depth=context.depth, device=where)
 
-    def read(self, source: Path | bytes) -> tuple[str, Int16[np.ndarray, "size size"]]:
-        """One DICOM file: its image id, and its HU prepared for the network. Raises BadSlice."""
-        one = read_slice(source, spacing_required=self.geometry.spacing_required)
-        return one.header.image_id, self.geometry.prepare(one.hu, one.header.spacing_mm).hu
+    def together(self, sources: Sequence[Path | bytes]) -> list[list[int]]:
+        """Which of these files are to be read at once: each alone, or with depth > 1 those of a series."""
+        if self.depth == 1:
+            return [[place] for place in range(len(sources))]
+        series: dict[object, list[int]] = {}
+        for place, key in enumerate(in_order(_series, sources, ahead=HEADERS_AHEAD)):
+            series.setdefault(key if key is not None else place, []).append(place)
+        return [*series.values()]
 
-    def predict(self, prepared: Sequence[Int16[np.ndarray, "size size"]]) -> Float64[np.ndarray, "n 6"]:
-        """The six probabilities of each prepared slice, in the order of FINDINGS."""
-        hu = torch.from_numpy(np.stack(prepared))[:, None].to(self.device)
+    def read(self, sources: Sequence[Path | bytes]) -> list[Read | BadSlice]:
+        """DICOM files that are seen together, each read or refused: one, or with depth > 1 all of one series.
+
+        A series may come in any order; files of the same image are one slice of it.
+        """
+        read = [self._read(source) for source in sources]
+        distinct = {one.header.image_id: one for one in reversed(read) if isinstance(one, Slice)}
+        places = {image: position_mm(one.header) for image, one in distinct.items()}
+        series = sorted(distinct, key=lambda image: (np.isnan(places[image]), np.nan_to_num(places[image]), image))
+        positions = [places[image] for image in series]
+        slices = [distinct[image] for image in series]
+        prepared = self.geometry.prepare_series(
+            [one.hu for one in slices], [one.header.spacing_mm for one in slices], positions
+        )
+        table = pd.DataFrame([asdict(one.header) for one in slices], columns=["patient_id", "study_id", "series_id"])
+        seen = neighbour_rows(table.assign(position_mm=positions), self.depth)
+        stacks = {image: np.stack([prepared[row].hu for row in rows]) for image, rows in zip(series, seen, strict=True)}
+        return [
+            Read(image_id=one.header.image_id, hu=stacks[one.header.image_id]) if isinstance(one, Slice) else one
+            for one in read
+        ]
+
+    def _read(self, source: Path | bytes) -> Slice | BadSlice:
+        try:
+            return read_slice(source, spacing_required=self.geometry.spacing_required)
+        except BadSlice as bad:
+            return bad
+
+    def predict(self, stacks: Sequence[Int16[np.ndarray, "depth size size"]]) -> Float64[np.ndarray, "n 6"]:
+        """The six probabilities of each slice that was read, in the order of FINDINGS."""
+        hu = torch.from_numpy(np.stack(stacks)).to(self.device)
         with torch.inference_mode():
             logits = self.classifier(hu)
         return metric.probabilities(logits.double().cpu().numpy())
+
+
+def _series(source: Path | bytes) -> object:
+    """What files of one series have in common; None of a file that cannot be read."""
+    try:
+        header = read_header(source, spacing_required=False)
+    except BadSlice:
+        return None
+    return header.patient_id, header.study_id, header.series_id
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

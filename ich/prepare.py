@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from ich import config
 from ich.errors import InputError
+from ich.progress import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ class Keys:
     shard_bytes: Annotated[int, Ge(1)]
     verify: bool
     report: bool
+    series: bool
     output: Path
 
     def __post_init__(self) -> None:
@@ -49,6 +51,8 @@ def prepare(cfg: DictConfig) -> None:
     from ich.progress import bar
 
     source, geometry = build(cfg.data), build(cfg.geometry)
+    if cfg.series:
+        geometry = geometry.for_series()
     with bar("Reading headers") as report:
         cohort, labels = source.load(spacing_required=geometry.spacing_required, report=report)
     begun = begin_store(cohort, geometry, cache=source.cache, shard_bytes=cfg.shard_bytes)
@@ -59,13 +63,14 @@ def prepare(cfg: DictConfig) -> None:
             begun.write(report)
     shards = begun.shards
     if cfg.shard is not None:
-        there = f"{sum(shard.is_there for shard in shards)} of {len(shards)} shards are there"
+        there = f"{sum(shard.is_there for shard in shards)} of {counted(len(shards), 'shard')} there"
         what = f"shard {cfg.shard} is prepared" if cfg.shard < len(shards) else f"there is no shard {cfg.shard}"
         print(f"{what}; {there}: {begun.folder}")
     if begun.is_whole:
         store = open_store(begun.folder)
         left_out = len(cohort.rejected) + len(store.rejected)
-        print(f"{len(store)} slices are prepared, {left_out} files left out: {begun.folder}")
+        prepared = counted(len(store), "slice is", "slices are")
+        print(f"{prepared} prepared, {counted(left_out, 'file')} left out: {begun.folder}")
         if cfg.report:
             report_faults(find_faults(cohort, store, labels), source.policies, Path(cfg.output))
         if cfg.verify:
@@ -99,9 +104,9 @@ def verify(store: "Store") -> None:
         damaged = list(store.damaged(report))
     if damaged:
         named = ", ".join(damaged[:NAMED]) + (" …" if len(damaged) > NAMED else "")
-        what = f"{len(damaged)} of {len(store)} slices are damaged: {named}"
+        what = f"{counted(len(damaged), 'slice')} of {len(store)} damaged: {named}"
         raise DamagedStore(f"{store.folder}: {what}; delete the folder, and it is written again")
-    print(f"{len(store)} slices have their checksums")
+    print(f"{counted(len(store), 'slice has its checksum', 'slices have their checksums')}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Progress bars, as the rooms see them: a function told how many of how many are done."""
+"""Progress and counts as people read them: bars, which the rooms see as a function, and words for a number."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +8,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 Report = Callable[[int, int], None]
 """Called with (done, total)."""
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Such as "1 file" and "2 files"; `many` is the other word where it takes more than an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 @contextmanager

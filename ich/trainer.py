@@ -18,6 +18,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from ich.errors import InputError
 from ich.model.learner import MONITOR
+from ich.progress import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,9 @@ class TrainerSettings:
         if self.accelerator == "mps" and not torch.backends.mps.is_available():
             raise ValueError("this machine has no Apple GPU that torch can use; take trainer=cpu or trainer=auto")
         if self.on_gpu and isinstance(self.devices, int) and self.devices > torch.cuda.device_count():
-            raise ValueError(f"devices={self.devices}, but this machine has {torch.cuda.device_count()} GPUs")
+            raise ValueError(
+                f"devices={self.devices}, but this machine has {counted(torch.cuda.device_count(), 'GPU')}"
+            )
 
     @property
     def on_gpu(self) -> bool:

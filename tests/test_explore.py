@@ -145,7 +145,7 @@ def test_one_image_can_be_followed(project: Project, cohort: Path, tmp_path: Pat
     ("words", "code", "said"),
     [
         (["labels=NONE.csv"], 1, "BadLabels: NONE.csv: no label table can be read"),
-        (["data=rsna", "data.root=NONE"], 1, "BadCohort: NONE: there is no such folder"),
+        (["data=rsna", "data.root=NONE"], 2, "data.root: there is no file or folder NONE; give"),
         (["data=rsna", "data.root={cohort}", "image=ID_x"], 1, "BadImage: image=ID_x: the cohort has no such"),
         (["data=rsna"], 2, "data.root is missing"),
         (["labels=a.csv", "image=ID_x"], 2, "image= follows a slice of data="),

@@ -100,7 +100,7 @@ def test_a_folder_without_a_slice_is_no_failure(project: Project, trained: Train
     done = project.run(
         "predict.py", f"checkpoint={trained.checkpoint}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"
     )
-    assert "0 slices predicted, 1 files are no readable CT slice (not_dicom 1)" in done.stdout
+    assert "0 slices predicted, 1 file is no readable CT slice (not_dicom 1)" in done.stdout
     assert pd.read_csv(tmp_path / "out" / "probabilities.csv").empty
     assert pd.read_csv(tmp_path / "out" / "rejected.csv")["reason"].tolist() == ["not_dicom"]
 
@@ -109,8 +109,8 @@ def test_a_folder_without_a_slice_is_no_failure(project: Project, trained: Train
     ("words", "code", "said"),
     [
         (["input=none", "output=out"], 2, "checkpoint"),
-        (["checkpoint=runs:/0123", "input=none", "output=out"], 1, "0123"),
-        (["checkpoint=none.ckpt", "input=none", "output=out"], 1, "none.ckpt"),
+        (["checkpoint=runs:/0123", "input=.", "output=out"], 1, "0123"),
+        (["checkpoint=none.ckpt", "input=none", "output=out"], 2, "none.ckpt"),
     ],
 )
 def test_a_mistake_is_one_message(project: Project, trained: Trained, words: list[str], code: int, said: str) -> None:

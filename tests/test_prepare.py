@@ -109,6 +109,14 @@ def test_killed_at_twenty_moments_it_resumes_to_the_same_bytes(
     resumed(project, kaggle, whole, tmp_path, 100 + seed)
 
 
+def test_a_store_for_neighbours_is_another_one(project: Project, kaggle: Path, tmp_path: Path) -> None:
+    """Eight series of 30 slices, in shards of 16 at most: a series alone has more, and is never divided."""
+    said = run(project, kaggle, tmp_path, "series=true")
+    folder = Path(said.strip().rpartition(": ")[2])
+    assert json.loads((folder / "store.json").read_text())["geometry"]["name"] == "SeriesGeometry"
+    assert [file.stat().st_size for file in sorted(folder.glob("*.bin"))] == [30 * 2 * 64 * 64] * 8
+
+
 def test_killed_again_and_again_it_comes_to_an_end(project: Project, kaggle: Path, whole: Path, tmp_path: Path) -> None:
     seconds = writing_seconds(whole)
     kill_at(project, kaggle, tmp_path, iter([seconds / 3, seconds / 3]))
@@ -130,9 +138,9 @@ def test_a_sweep_over_shards_prepares_each_and_the_last_finishes(
     project: Project, kaggle: Path, whole: Path, tmp_path: Path
 ) -> None:
     said = run(project, kaggle, tmp_path, "-m", "shard=range(16)")
-    assert "shard 0 is prepared; 1 of 15 shards are there" in said
-    assert "shard 14 is prepared; 15 of 15 shards are there" in said
-    assert "there is no shard 15; 15 of 15 shards are there" in said
+    assert "shard 0 is prepared; 1 of 15 shards there" in said
+    assert "shard 14 is prepared; 15 of 15 shards there" in said
+    assert "there is no shard 15; 15 of 15 shards there" in said
     assert content(tmp_path) == content(whole)
 
 
@@ -144,7 +152,7 @@ def test_verify_names_the_damaged_slices(project: Project, kaggle: Path, whole: 
     damaged[-1] ^= 1
     file.write_bytes(damaged)
     said = run(project, kaggle, tmp_path, "verify=true", code=1)
-    assert f"1 of {SLICES} slices are damaged: ID_031 (ID_031.dcm)" in said
+    assert f"1 slice of {SLICES} damaged: ID_031 (ID_031.dcm)" in said
     assert "Traceback" not in said
 
 
@@ -175,9 +183,9 @@ def test_a_policy_that_there_is_not_is_refused(project: Project, kaggle: Path, t
     assert "did you mean metal?" in said
 
 
-def test_a_folder_that_is_no_kaggle_folder_is_one_message(project: Project, tmp_path: Path) -> None:
-    said = run(project, tmp_path / "none", tmp_path, code=1)
-    assert "there is no such folder" in said
+def test_a_folder_that_is_not_there_is_one_message(project: Project, tmp_path: Path) -> None:
+    said = run(project, tmp_path / "none", tmp_path, code=2)
+    assert f"data.root: there is no file or folder {tmp_path / 'none'}" in said
     assert "Traceback" not in said
 
 

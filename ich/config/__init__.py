@@ -2,13 +2,18 @@
 
     mistakes     what is wrong, where, and the nearest right thing
     files        conf/: groups, choices, lines
+    words        the words of a command line as overrides
     compose      YAML files and overrides to one configuration
     names        groups, choices and keys that there are not
     target       which classes may be built
+    paths        what an annotation may ask of a path
     hints        what a signature says of its arguments
     values       a value of YAML as the type that a signature asks for
     signature    a constructor's signature as the schema of its YAML; build
+    trial        what parts refuse only when they are used
+    mended       an experiment without the defaults that are wrong
     check        every mistake at once, before data are touched
+    stored       a checkpoint's settings beside those of a command
     current      the job that runs now
     job          what Hydra calls, and how its failures are said
     stop         Ctrl-C and SIGTERM as one exception

@@ -1,43 +1,39 @@
 """Every mistake of a configuration at once: names, types, ranges, and what the libraries themselves refuse."""
 
-import functools
-import inspect
 import itertools
 import math
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ich.config import compose, names, signature, target, values
+from ich.config import compose, names, signature, trial, values
 from ich.config.compose import Job
+from ich.config.mended import mended
 from ich.config.mistakes import COMMAND_LINE, BadConfig, Mistake, nearest
+from ich.config.words import parse
 
 MAX_JOBS = 16
 """A sweep of more jobs is checked value by value, beside the first value of the others."""
 MAX_VALUES = 1000
 """Of a longer range, so many values are checked."""
-LEARNING = {"optimizer": "torch.optim.optimizer.Optimizer", "scheduler": "torch.optim.lr_scheduler.LRScheduler"}
-"""The groups that wait for the weights, and what they make."""
-TOTAL_STEPS, DUMMY_STEPS = ("total_steps", "T_max"), 100
-"""What schedulers call the length of a training, which is known only when the data are; and a stand-in for it."""
 FROM_CHECKPOINT = ("model", "window", "context", "geometry")
 """The groups that a prediction builds."""
 
 
 def check_command(words: Sequence[str], *, name: str, keys: type, conf: Path, multirun: bool) -> tuple[Job, ...]:
-    """The jobs of a command line, the whole sweep first; raises BadConfig with all mistakes of all jobs."""
-    command, mistakes = compose.read_job(words, conf=conf, name=name)
-    unclear = [*names.sweeps(command.overrides, multirun=multirun)]
-    jobs = [] if unclear else [command.with_overrides(some) for some in _jobs(command.overrides, conf)]
-    mistakes += unclear
+    """The jobs of a command line; raises BadConfig with all mistakes of all jobs."""
+    command, mistakes = compose.read_job(words, conf=conf, name=name, keys=keys, multirun=multirun)
+    mistakes += names.sweeps(command.overrides, multirun=multirun)
+    said = {one.key for one in mistakes}
+    jobs = [command.with_overrides(some) for some in _jobs(command.without(mistakes).overrides, conf)]
     for job in jobs:
-        mistakes += check_job(job, keys)
+        mistakes += (one for one in check_job(job, keys) if one.key not in said)  # which may be missing only here
     if mistakes:
         raise BadConfig(mistakes)
     return tuple(jobs)
@@ -47,12 +43,13 @@ def check_job(job: Job, keys: type) -> list[Mistake]:
     """All mistakes of one job: what is wrong on the command line is left out, and the rest is checked, too."""
     mistakes = names.check(job, keys)
     if any(one.where != COMMAND_LINE for one in mistakes):
-        return mistakes  # the experiment file cannot be composed
-    job = _without(job, mistakes)
+        with mended(job.without(mistakes), mistakes) as whole:  # as it stands, Hydra cannot compose the experiment
+            return mistakes + (whole.in_place(check_job(whole.job, keys)) if whole else [])
+    job = job.without(mistakes)
     try:
         cfg = compose.compose(job)
     except BadConfig as error:
-        rest = _without(job, error.mistakes)
+        rest = job.without(error.mistakes)
         return [
             *mistakes,
             *error.mistakes,
@@ -63,11 +60,6 @@ def check_job(job: Job, keys: type) -> list[Mistake]:
     _check_keys(settings, keys, job.group_names, found)
     _check_groups(settings, sorted(job.group_names - {"experiment"}), found)
     return mistakes + [replace(one, where=job.where(one.key)) for one in _said_once(found, cfg)]
-
-
-def _without(job: Job, mistakes: Sequence[Mistake]) -> Job:
-    wrong = {one.key.lstrip("~") for one in mistakes if one.where == COMMAND_LINE}
-    return job.with_overrides(one for one in job.overrides if one.key_or_group not in wrong)
 
 
 def from_plain(settings: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +95,7 @@ def _values(one: Override, conf: Path) -> list[Override]:
     if not one.is_sweep_override():
         return [one]
     values = itertools.islice(one.sweep_string_iterator(), MAX_VALUES)
-    parsed, _ = compose.parse([f"{one.get_key_element()}={value}" for value in values], conf)
+    parsed, _ = parse([f"{one.get_key_element()}={value}" for value in values], conf)
     return parsed
 
 
@@ -136,47 +128,7 @@ def _check_keys(settings: dict[str, Any], keys: type, groups: set[str], mistakes
 
 def _check_groups(settings: dict[str, Any], groups: Sequence[str], mistakes: list[Mistake]) -> None:
     built = {group: signature.construct((group,), settings[group], mistakes) for group in groups if group in settings}
-    optimizer, scheduler = (_partial(group, built.get(group), mistakes) for group in LEARNING)
-    if optimizer:
-        _try_learning(optimizer, scheduler, mistakes)
-
-
-def _partial(group: str, built: Any, mistakes: list[Mistake]) -> functools.partial[Any] | None:
-    """The partial of a group of LEARNING, or a mistake where it is something else."""
-    if built is None:
-        return None
-    if not isinstance(built, functools.partial):
-        mistakes.append(
-            Mistake(key=f"{group}.{signature.PARTIAL}", what="must be true: the rest is given when training begins")
-        )
-        return None
-    if not target.is_a(cast(type, built.func), LEARNING[group]):
-        mistakes.append(Mistake(key=f"{group}.{values.TARGET}", what=f"a {built.func.__name__} is no {group}"))
-        return None
-    return built
-
-
-def _try_learning(
-    optimizer: functools.partial[Any], scheduler: functools.partial[Any] | None, mistakes: list[Mistake]
-) -> None:
-    """Let the library itself refuse: an optimizer on two dummy weights, and the scheduler on that optimizer."""
-    import torch
-
-    def make_optimizer(**arguments: Any) -> Any:
-        weight, bias = torch.nn.Parameter(torch.zeros(1, 1)), torch.nn.Parameter(torch.zeros(1))
-        return optimizer.func([{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}], **arguments)
-
-    def make_scheduler(**arguments: Any) -> Any:
-        assert scheduler is not None
-        length = {name: DUMMY_STEPS for name in known if name in TOTAL_STEPS and name not in arguments}
-        # Where the optimizer is refused, one that no scheduler objects to stands in for it.
-        stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
-        return scheduler.func(make_optimizer(**optimizer.keywords) if made else stand_in, **length, **arguments)
-
-    made = signature.call(("optimizer",), make_optimizer, optimizer.keywords, mistakes)
-    if scheduler is not None:
-        known = inspect.signature(scheduler.func).parameters
-        signature.call(("scheduler",), make_scheduler, scheduler.keywords, mistakes)
+    trial.try_parts(built, mistakes)
 
 
 def _said_once(found: list[Mistake], cfg: DictConfig) -> list[Mistake]:

@@ -1,27 +1,25 @@
 """YAML files and overrides to one configuration, by Hydra; what Hydra would let through is refused elsewhere."""
 
+import copy
+import typing
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ich.config import files
+from ich.config import files, hints, target
 from ich.config.mistakes import COMMAND_LINE, BadConfig, Mistake
+from ich.config.words import as_one_value, has_commas, hydra_at, parse
 
 OmegaConf.register_new_resolver("project", lambda: str(files.PROJECT), replace=True)
 
@@ -33,6 +31,8 @@ class Job:
     conf: Path
     name: str
     overrides: tuple[Override, ...]
+    of_files: dict[tuple[str, ...], DictConfig] = field(default_factory=dict, compare=False, repr=False)
+    """What the files alone say, by the choices; the jobs of a sweep share it."""
 
     @property
     def file(self) -> Path:
@@ -46,13 +46,22 @@ class Job:
     @property
     def experiment(self) -> Path | None:
         """The file of the chosen experiment, where there is one."""
-        chosen = [default.choice for default in files.defaults(self.file) if default.group == "experiment"]
-        chosen += [one.value() for one in self.overrides if one.key_or_group == "experiment"]
-        choice = files.groups(self.conf).get("experiment", {}).get(str(chosen[-1])) if chosen else None
+        return self.chosen("experiment")
+
+    def chosen(self, group: str) -> Path | None:
+        """The file that the command line or else the door chooses for a group; None where there is no such file."""
+        said = [default.choice for default in files.defaults(self.file) if default.group == group]
+        said += [one.value() for one in self.overrides if one.key_or_group == group]
+        choice = files.groups(self.conf).get(group, {}).get(str(said[-1])) if said else None
         return choice.file if choice else None
 
     def with_overrides(self, overrides: Iterable[Override]) -> "Job":
-        return Job(conf=self.conf, name=self.name, overrides=tuple(overrides))
+        return replace(self, overrides=tuple(overrides))
+
+    def without(self, mistakes: Iterable[Mistake]) -> "Job":
+        """The job without what is wrong on its command line."""
+        wrong = {one.key.lstrip("~") for one in mistakes if one.where == COMMAND_LINE}
+        return self.with_overrides(one for one in self.overrides if one.key_or_group not in wrong)
 
     def spoken(self) -> list[str]:
         """The overrides as Hydra is to hear them: a checked key may stand in no file, so values are forced."""
@@ -92,43 +101,33 @@ class Job:
         return [(file, tuple(above.split(".")) if above else ()) for file, above in found if file.is_file()]
 
 
-@contextmanager
-def hydra_at(conf: Path) -> Iterator[ConfigLoader]:
-    """Hydra's own reader of the files in `conf`."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        yield hydra.config_loader
+def read_job(
+    words: Sequence[str], *, conf: Path, name: str, keys: type, multirun: bool = False
+) -> tuple[Job, list[Mistake]]:
+    """The job of a command line, and what of it is no override. Of a key given twice the last counts, as in Hydra.
 
-
-def read_job(words: Sequence[str], *, conf: Path, name: str) -> tuple[Job, list[Mistake]]:
-    """The job of a command line, and what of it is no override. Of a key given twice the last counts, as in Hydra."""
-    parsed, mistakes = parse(words, conf)
+    Without a multirun, commas in a path are part of it.
+    """
+    parsed, mistakes = parse(words, conf, multirun=multirun)
     last = {(one.is_delete(), one.key_or_group, one.package): one for one in parsed}
-    return Job(conf=conf, name=name, overrides=tuple(last.values())), mistakes
+    job = Job(conf=conf, name=name, overrides=tuple(last.values()))
+    if multirun:
+        return job, mistakes
+    one_each = [as_one_value(one) if has_commas(one) and _is_path(job, one, keys) else one for one in job.overrides]
+    return job.with_overrides(one_each), mistakes
 
 
-def parse(words: Sequence[str], conf: Path) -> tuple[list[Override], list[Mistake]]:
-    """The overrides among words, and the words that are none."""
-    parsed, mistakes = [], []
-    with hydra_at(conf) as loader:
-        parser = OverridesParser.create(config_loader=loader)
-        for word in words:
-            try:
-                if word.startswith("-"):
-                    mistakes.append(Mistake(key=word, what=_no_flag(word), where=COMMAND_LINE))
-                else:
-                    parsed.append(parser.parse_override(word))
-            except HydraException:
-                what = "a command line has key=value, such as optimizer.lr=1e-3"
-                mistakes.append(Mistake(key=word, what=what, where=COMMAND_LINE))
-    return parsed, mistakes
-
-
-def _no_flag(flag: str) -> str:
-    name, equals, value = flag.lstrip("-").partition("=")
-    return f"there is no such flag; write {name}={value}" if equals else "there is no such flag; see --help"
+def _is_path(job: Job, one: Override, keys: type) -> bool:
+    """Whether an override sets a path: of the door's own keys, or of the class of a group."""
+    top, _, name = one.key_or_group.partition(".")
+    if not name:
+        return hints.takes_path(typing.get_type_hints(keys, include_extras=True).get(top))
+    file = job.chosen(top)
+    if file is None:
+        return False
+    made = target.resolve(str(yaml.safe_load(file.read_text(encoding="utf-8"))["_target_"]))
+    known = hints.parameters(made, partial=False)
+    return name in known and hints.takes_path(hints.hint(made, known[name]))
 
 
 def hydra_choices(group: str, conf: Path) -> list[str]:
@@ -144,14 +143,36 @@ def compose(job: Job, *, new_keys: bool = True) -> DictConfig:
     """
     words = job.spoken() if new_keys else [word.lstrip("+") for word in job.spoken()]
     try:
-        with hydra_at(job.conf):
-            cfg = hydra_compose(job.name, words)
+        return (_compose_values(job) if new_keys else None) or _compose_words(job, words)
     except yaml.MarkedYAMLError as error:
         raise BadConfig([bad_yaml(error)]) from error
     except (HydraException, OmegaConfBaseException, LookupError, TypeError, ValueError) as error:
         # IndexError, TypeError and ValueError: OmegaConf's, of an override like windows.7.width=80
         raise BadConfig(_blame(job, error)) from error
+
+
+def _compose_words(job: Job, words: list[str]) -> DictConfig:
+    with hydra_at(job.conf):
+        cfg = hydra_compose(job.name, words)
     assert isinstance(cfg, DictConfig)
+    return cfg
+
+
+def _compose_values(job: Job) -> DictConfig | None:
+    """The values of a job set in what its files say, as Hydra sets them: reading the files takes far longer.
+
+    None where a value cannot be set: Hydra is to say why.
+    """
+    choices = tuple(job.with_overrides(one for one in job.overrides if job.chooses(one)).spoken())
+    if choices not in job.of_files:
+        job.of_files[choices] = _compose_words(job, list(choices))
+    cfg = copy.deepcopy(job.of_files[choices])
+    try:
+        for one in job.overrides:
+            if not job.chooses(one):
+                OmegaConf.update(cfg, one.key_or_group, one.value(), merge=True, force_add=True)
+    except (OmegaConfBaseException, LookupError, TypeError, ValueError):
+        return None
     return cfg
 
 

@@ -18,8 +18,10 @@ def job_command() -> list[str]:
     """The command line of this job of a multirun alone, in its own folder of the multirun."""
     from hydra.core.hydra_config import HydraConfig
 
+    from ich.config.words import quoted
+
     hydra = HydraConfig.get()
-    folder = f"hydra.run.dir='{hydra.runtime.output_dir}'"
+    folder = f"hydra.run.dir={quoted(hydra.runtime.output_dir)}"
     return [sys.executable, str(Path(sys.argv[0]).resolve()), *hydra.overrides.task, folder]
 
 

@@ -1,5 +1,6 @@
 """conf/: which groups and choices there are, and on which line a key stands."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,13 @@ def place(file: Path, line: int) -> str:
 
 
 def _root(file: Path) -> yaml.MappingNode | None:
+    stat = file.stat()
+    return _read(file, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache
+def _read(file: Path, _changed: int, _size: int) -> yaml.MappingNode | None:
+    """The nodes of a file, read once as long as it does not change: every job of a sweep asks for the same ones."""
     with file.open(encoding="utf-8") as stream:  # a stream, so that errors know its name
         node = yaml.compose(stream, Loader=yaml.SafeLoader)
     return node if isinstance(node, yaml.MappingNode) else None

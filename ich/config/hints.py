@@ -74,6 +74,11 @@ def members(hint: Any) -> list[Any]:
     return [hint] if sayable(hint) else []
 
 
+def takes_path(hint: Any) -> bool:
+    """Whether one of its types is a path."""
+    return Path in map(bare, members(hint))
+
+
 def bare(hint: Any) -> Any:
     """Without its ranges: `Annotated[int, Ge(1)]` is int."""
     return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint

@@ -1,5 +1,6 @@
 """What Hydra calls: a door's `run` on one configuration. Also in the processes of a cluster's launcher."""
 
+import errno
 import functools
 import sys
 import traceback
@@ -11,6 +12,9 @@ from omegaconf import DictConfig
 from ich.config import compose  # noqa: F401  (its resolver, in a process that knows nothing yet)
 from ich.config.current import is_sweep_job
 from ich.errors import InputError
+
+OF_THE_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""No right to write, a disk that is full or broken: no mistake of the program, and the message names the file."""
 
 
 class FailedJob(InputError):
@@ -43,8 +47,8 @@ class Task:
 
 
 def say(error: Exception) -> None:
-    """What is refused in one line or more; anything else with its traceback."""
-    if isinstance(error, InputError):
+    """What is refused, here or by the disk, in one line or more; anything else with its traceback."""
+    if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno in OF_THE_DISK):
         print(summary(error), file=sys.stderr, flush=True)
     else:
         traceback.print_exception(error)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ich.config import files, page
-from ich.config.mistakes import BadConfig
+from ich.config.mistakes import BadConfig, Mistake
 from ich.config.stop import Stopped, stoppable
 
 Run = Callable[..., None]
@@ -36,14 +36,16 @@ class Door:
 
 @dataclass
 class Options(argparse.Namespace):
-    """The flags of a command line; `words` is the rest of it."""
+    """The flags of a command line; `words` is the rest of it. `tells`: what Hydra says of itself is asked for."""
 
     help: bool = False
     multirun: bool = False
     cfg: str | None = None
     resolve: bool = False
     package: str | None = None
-    info: bool = False
+    info: str | None = None
+    tells: bool = False
+    shell_completion: bool = False
     words: list[str] = field(default_factory=list)
 
 
@@ -75,7 +77,11 @@ def _enter(door: Door, said: Sequence[str]) -> int:
         if options.cfg == "job":
             _print_config(door, options)
             return 0
-        if not options.info and not _relaunched(options.words):
+        if options.info or options.cfg:
+            _composed(door, options)
+        elif options.shell_completion:
+            _check_completion(options.words)
+        elif not options.tells and not _relaunched(options.words):
             sys.argv[1:] = [*(["-m"] if options.multirun else []), *_checked(door, options)]
     except BadConfig as mistakes:
         print(mistakes, file=sys.stderr)
@@ -106,18 +112,19 @@ def _hand_to_hydra(task: Any, door: Door) -> None:
 
 
 def _options(said: Sequence[str]) -> Options:
-    """The flags that a door knows. What Hydra tells of itself is left to Hydra (`info`)."""
+    """The flags that a door knows. What Hydra tells of itself is left to Hydra."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--package", "-p")
-    for names in (("--info", "-i"), ("--hydra-help",), ("--version",), ("--shell-completion", "-sc")):
-        parser.add_argument(*names, action="store_true", dest="info")
+    parser.add_argument("--info", "-i", nargs="?", const="all")
+    parser.add_argument("--shell-completion", "-sc", action="store_true")
+    for name in ("--hydra-help", "--version"):
+        parser.add_argument(name, action="store_true", dest="tells")
     options = Options()
     _, options.words = parser.parse_known_args(said, options)
-    options.info = options.info or options.cfg in ("hydra", "all")
     if options.cfg and options.multirun:
         parser.error("--cfg prints one configuration: leave out -m")
     return options
@@ -132,25 +139,49 @@ def _checked(door: Door, options: Options) -> list[str]:
     """The overrides as Hydra is to hear them, once all are found right."""
     from ich.config import check, compose
 
-    check.check_command(options.words, name=door.name, keys=door.keys, conf=door.conf, multirun=options.multirun)
-    job, _ = compose.read_job(options.words, conf=door.conf, name=door.name)
+    words, multirun = options.words, options.multirun
+    check.check_command(words, name=door.name, keys=door.keys, conf=door.conf, multirun=multirun)
+    job, _ = compose.read_job(words, name=door.name, keys=door.keys, conf=door.conf, multirun=multirun)
     return job.spoken()
 
 
-def _print_config(door: Door, options: Options) -> None:
-    """Compose and print. The constructors, and with them torch, are asked only about a key that stands in no file."""
-    from omegaconf import OmegaConf
+def _check_completion(words: Sequence[str]) -> None:
+    """Raises BadConfig where Hydra would not know what to do."""
+    if not any(word.startswith(("install=", "uninstall=", "query=")) for word in words):
+        raise BadConfig([Mistake(key="--shell-completion", what="give install=bash (or zsh, fish), or uninstall=bash")])
 
+
+def _print_config(door: Door, options: Options) -> None:
+    """Print one configuration, or what `--package` names of it."""
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    cfg = _composed(door, options)
+    try:
+        nothing = object()
+        shown = OmegaConf.select(cfg, options.package or "", default=nothing, throw_on_missing=True)
+        if shown is nothing:
+            raise BadConfig([Mistake(key="--package", what=f"there is no {options.package} in the configuration")])
+        if not OmegaConf.is_config(shown):
+            print(yaml.safe_dump(shown, allow_unicode=True).removesuffix("...\n"), end="")
+            return
+        print(OmegaConf.to_yaml(shown, resolve=options.resolve), end="")
+    except OmegaConfBaseException as error:  # a reference that leads nowhere
+        raise BadConfig([Mistake(key=error.full_key or "--cfg", what=str(error).partition("\n")[0])]) from error
+
+
+def _composed(door: Door, options: Options) -> Any:
+    """The configuration. The constructors, and with them torch, are asked only about a key that stands in no file."""
     from ich.config import compose, names
 
-    job, mistakes = compose.read_job(options.words, conf=door.conf, name=door.name)
-    mistakes += [*names.sweeps(job.overrides, multirun=False), *names.check(job, door.keys)]
+    job, mistakes = compose.read_job(options.words, conf=door.conf, name=door.name, keys=door.keys)
+    unclear = [*names.sweeps(job.overrides, multirun=False)]
+    mistakes += [*unclear, *names.check(job.without(unclear), door.keys)]
     if mistakes:
         raise BadConfig(mistakes)
     try:
-        cfg = compose.compose(job, new_keys=False)
+        return compose.compose(job, new_keys=False)
     except BadConfig:
         _checked(door, options)
-        cfg = compose.compose(job)
-    shown = OmegaConf.select(cfg, options.package) if options.package else cfg
-    print(OmegaConf.to_yaml(shown, resolve=options.resolve), end="")
+        return compose.compose(job)

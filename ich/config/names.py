@@ -6,14 +6,18 @@ from pathlib import Path
 
 import yaml
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 
 from ich.config import compose, files
 from ich.config.compose import Job
 from ich.config.mistakes import COMMAND_LINE, Mistake, nearest
+from ich.config.words import has_commas
 
 PACKAGE_LINE = "# @package _global_"
 HYDRA_GROUPS = ("hydra/launcher", "hydra/sweeper")
 """What of Hydra itself an experiment file may choose."""
+CLUSTER = ("joblib", "submitit")
+"""The launchers of the extra `cluster`."""
 HYDRA_KEYS = (
     "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name", "hydra.output_subdir", "hydra.verbose",
     "hydra.launcher.*", "hydra.sweeper.max_batch_size",
@@ -24,12 +28,24 @@ HYDRA_KEYS = (
 def sweeps(overrides: Sequence[Override], *, multirun: bool) -> Iterator[Mistake]:
     """Several values without -m, or values that cannot be counted."""
     for one in overrides:
-        if one.is_sweep_override() and not multirun:
-            what = "several values are a sweep: add -m to run a job for each"
+        what = _no_sweep(one, multirun=multirun) if one.is_sweep_override() else ""
+        if what:
             yield Mistake(key=one.key_or_group, what=what, where=COMMAND_LINE)
-        elif one.is_interval_sweep():
-            what = "an interval has no values to run; give key=a,b,c or key=range(a,b,step)"
-            yield Mistake(key=one.key_or_group, what=what, where=COMMAND_LINE)
+
+
+def _no_sweep(one: Override, *, multirun: bool) -> str:
+    """What is wrong with several values, or nothing."""
+    if not multirun:
+        what = "several values are a sweep: add -m to run a job for each"
+        within = f"""; quote one value with a comma in it: '{one.key_or_group}="{one.get_value_string()}"'"""
+        return what + within if has_commas(one) else what
+    if one.is_interval_sweep():
+        return "an interval has no values to run; give key=a,b,c or key=range(a,b,step)"
+    try:
+        first = next(iter(one.sweep_string_iterator()), None)
+    except (HydraException, ValueError) as error:  # a step of 0
+        return f"{one.get_value_string()} has no values to run: {error}"
+    return f"{one.get_value_string()} has no values to run" if first is None else ""
 
 
 def check(job: Job, keys: type) -> list[Mistake]:
@@ -104,6 +120,8 @@ def _choice(group: str, choice: object, job: Job) -> str:
     if (isinstance(choice, str) and choice in known) or (choice is None and open_by_default):
         return ""
     said = "null" if choice is None else str(choice)
+    if group == "hydra/launcher" and said.partition("_")[0] in CLUSTER:
+        return f'{said} is not installed: pip install "ich[cluster]"; choices without it: {", ".join(sorted(known))}'
     return f"there is no {group} {said!r}; {nearest(said, known)}"
 
 

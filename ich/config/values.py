@@ -13,6 +13,7 @@ import pydantic
 
 from ich.config import hints
 from ich.config.mistakes import Mistake
+from ich.config.paths import Existing, Writable
 
 MISSING = "???"
 TARGET = "_target_"
@@ -101,6 +102,11 @@ def _convert_scalar(path: KeyPath, hint: Any, value: Any, mistakes: list[Mistake
     if isinstance(value, float) and math.isnan(value):
         mistakes.append(mistake(path, "nan is no number"))
         return None
+    for asked in getattr(hint, "__metadata__", ()):
+        objection = asked.objection(value) if isinstance(asked, Existing | Writable) and isinstance(value, str) else ""
+        if objection:
+            mistakes.append(mistake(path, objection))
+            return None
     try:
         return _adapter(hint).validate_json(json.dumps(value), strict=True)
     except pydantic.ValidationError as error:

@@ -1,1 +1,1 @@
-"""Physics of CT: a file to HU (`dicom`), HU to one scale for everybody (`geometry`), HU to grey (`windowing`)."""
+"""Physics of CT: a file to HU (`dicom`), the `head` on it, HU to one scale (`geometry`), HU to grey (`windowing`)."""

@@ -4,6 +4,7 @@ Points are (row, column) in pixels, whole at the centres of pixels: pixel i reac
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
@@ -14,34 +15,13 @@ from annotated_types import Ge, Le
 from jaxtyping import Float, Float32, Int16
 from scipy.sparse import csr_array
 
+from ich.ct.head import Head, Point, find_head, head_of_series
+
 AIR_HU = -1024
 """What lies beyond a slice; the reader clips to it."""
-BODY_HU = -300
-"""Skin is denser; foam pads, hair and clothes are not."""
-GRID_MM = 2.0
-"""The head is searched on every 4th pixel of a usual slice; on every 8th it moves by up to 252 pixels (measured)."""
-HOLDER_MM = 9.0
-"""Opening by a disc of this size erases head holders (3 to 4 mm thick), also where they touch the head."""
-MIN_HEAD_MM = 12.0
-"""The shorter side of the last discs below the vertex."""
-MIN_ROUNDNESS = 1 / 3
-"""Shorter over longer side: shoulders have 0.4, heads 0.6 and more, the top of a table below 0.1."""
-MIN_PART = 0.1
-"""A solid part of less than this share of the largest is what a holder leaves where it touches."""
-
+NO_SPACING = "without spacing_mm pixels cannot become millimetres; FullGeometry does without"
 MIN_SIZE, MAX_SIZE = 16, 2048
 MIN_FIELD_MM, MAX_FIELD_MM = 32.0, 1024.0
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """Where a head lies on its source slice: the centre of its area, and two corners of the box round it."""
-
-    centre: Point
-    top_left: Point
-    bottom_right: Point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +77,34 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeadGeometry:
+class Geometry(ABC):
+    """How slices are laid on squares of `size` pixels."""
+
+    size: int
+    spacing_required: ClassVar[bool]
+    by_series: ClassVar[bool] = False
+    """Whether all slices of a series have to be there to lay one of them."""
+
+    @abstractmethod
+    def prepare(self, hu: Int16[np.ndarray, "height width"], spacing_mm: Point | None) -> Prepared:
+        """HU [H, W] with millimetres between its rows and between its columns to HU [S, S]."""
+
+    @abstractmethod
+    def for_series(self) -> "Geometry":
+        """The same, with the slices of a series aligned."""
+
+    def prepare_series(
+        self,
+        slices: Sequence[Int16[np.ndarray, "height width"]],
+        spacings_mm: Sequence[Point | None],
+        positions_mm: Sequence[float],
+    ) -> list[Prepared]:
+        """Some slices of one series, in any order, with their positions along its normal (nan: not known)."""
+        return [self.prepare(hu, spacing) for hu, spacing in zip(slices, spacings_mm, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadGeometry(Geometry):
     """`field_mm` millimetres over `size` pixels, the head in the middle, air where the slice ends.
 
     A slice without a head keeps its own middle. A head larger than the field widens it.
@@ -111,10 +118,13 @@ class HeadGeometry:
         _check_range("size", self.size, MIN_SIZE, MAX_SIZE)
         _check_range("field_mm", self.field_mm, MIN_FIELD_MM, MAX_FIELD_MM)
 
+    def for_series(self) -> "SeriesGeometry":
+        """The same field, round one head for all slices of a series."""
+        return SeriesGeometry(size=self.size, field_mm=self.field_mm)
+
     def prepare(self, hu: Int16[np.ndarray, "height width"], spacing_mm: Point | None) -> Prepared:
-        """HU [H, W] with millimetres between its rows and between its columns to HU [S, S]."""
         if spacing_mm is None:
-            raise ValueError("without spacing_mm pixels cannot become millimetres; FullGeometry does without")
+            raise ValueError(NO_SPACING)
         height, width = hu.shape
         return _apply(self.place(find_head(hu, spacing_mm), (height, width), spacing_mm), hu)
 
@@ -134,7 +144,39 @@ class HeadGeometry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FullGeometry:
+class SeriesGeometry(HeadGeometry):
+    """One head for all slices of a series, so that neighbouring slices stay aligned; else as HeadGeometry."""
+
+    by_series: ClassVar[bool] = True
+
+    def for_series(self) -> "SeriesGeometry":
+        return self
+
+    def prepare_series(
+        self,
+        slices: Sequence[Int16[np.ndarray, "height width"]],
+        spacings_mm: Sequence[Point | None],
+        positions_mm: Sequence[float],
+    ) -> list[Prepared]:
+        """At each position one slice says where the head is; where positions are not known, each.
+
+        A pixel of the square is the same place of every slice of one shape and spacing; others are laid by themselves.
+        """
+        layouts = [(one.shape, spacing) for one, spacing in zip(slices, spacings_mm, strict=True)]
+        warps: dict[object, Warp] = {}
+        for shape, spacing in dict.fromkeys(layouts):
+            if spacing is None:
+                raise ValueError(NO_SPACING)
+            rows = np.array([row for row, layout in enumerate(layouts) if layout == (shape, spacing)])
+            _, firsts = np.unique(np.asarray(positions_mm)[rows], return_index=True, equal_nan=False)
+            heads = [find_head(slices[row], spacing) for row in rows[firsts]]
+            found = head_of_series([head for head in heads if head])
+            warps[shape, spacing] = self.place(found, shape, spacing)
+        return [_apply(warps[layout], hu) for hu, layout in zip(slices, layouts, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullGeometry(Geometry):
     """The whole slice on `size` pixels; air fills what is not square, so that nothing is stretched."""
 
     size: Annotated[int, Ge(MIN_SIZE), Le(MAX_SIZE)] = 256
@@ -143,6 +185,10 @@ class FullGeometry:
     def __post_init__(self) -> None:
         _check_range("size", self.size, MIN_SIZE, MAX_SIZE)
 
+    def for_series(self) -> "FullGeometry":
+        """Whole slices are aligned as they are."""
+        return self
+
     def prepare(self, hu: Int16[np.ndarray, "height width"], spacing_mm: Point | None) -> Prepared:
         """HU [H, W] to HU [S, S]; without a spacing, pixels count as square."""
         height, width = hu.shape
@@ -150,65 +196,6 @@ class FullGeometry:
         field = max(height * row, width * column)
         warp = _lay(_middle((height, width)), (height, width), (row, column), size=self.size, field_mm=field)
         return _apply(warp if spacing_mm else replace(warp, field_mm=None), hu)
-
-
-def find_head(hu: Int16[np.ndarray, "height width"], spacing_mm: Point) -> Head | None:
-    """The largest body that is neither thin nor long; None where there is only air, a head holder or a table.
-
-    Bodies are told apart with their holes filled: open sinuses and dark streaks of metal divide no head. What is
-    measured is the convex hull of a body's solid parts: a holder that closes a ring with the head adds nothing.
-    """
-    if min(np.multiply(hu.shape, spacing_mm)) < MIN_HEAD_MM:
-        return None  # and no grid
-    every = (max(1, round(GRID_MM / spacing_mm[0])), max(1, round(GRID_MM / spacing_mm[1])))
-    grid_mm = (every[0] * spacing_mm[0], every[1] * spacing_mm[1])
-    dense = (hu[every[0] // 2 :: every[0], every[1] // 2 :: every[1]] > BODY_HU).astype(np.uint8)
-    solid = _open(dense, grid_mm)
-    bodies = _outlines(_open(_fill(dense, _outlines(dense)), grid_mm))
-    inside = [solid & _fill(dense, [body]) for body in bodies if _is_compact(body, grid_mm)]
-    return _measure(_outlines(max(inside, key=cv2.countNonZero)), every) if inside else None
-
-
-def _outlines(mask: np.ndarray) -> Sequence[np.ndarray]:
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return tuple(contours)
-
-
-def _fill(like: np.ndarray, outlines: Sequence[np.ndarray]) -> np.ndarray:
-    return np.asarray(cv2.drawContours(np.zeros_like(like), outlines, -1, 1, thickness=cv2.FILLED))
-
-
-def _open(mask: np.ndarray, grid_mm: Point) -> np.ndarray:
-    """Erase what a disc of HOLDER_MM does not fit in. Beyond the slice is air: thin things along its edge go, too."""
-    rows, columns = (round(HOLDER_MM / one) | 1 for one in grid_mm)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (columns, rows))
-    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0))
-
-
-def _is_compact(outline: np.ndarray, grid_mm: Point) -> bool:
-    _, _, width, height = cv2.boundingRect(outline)
-    short, long = sorted((height * grid_mm[0], width * grid_mm[1]))
-    return bool(short >= max(MIN_HEAD_MM, MIN_ROUNDNESS * long))
-
-
-def _measure(parts: Sequence[np.ndarray], every: tuple[int, int]) -> Head | None:
-    """The convex hull of all but the small parts, from points of the grid to points of the slice."""
-    least = MIN_PART * max(map(cv2.contourArea, parts), default=0.0)
-    kept = [part for part in parts if cv2.contourArea(part) >= least]
-    hull = cv2.convexHull(np.concatenate(kept)) if kept else np.zeros((1, 1, 2), np.int32)
-    moments = cv2.moments(hull)
-    if moments["m00"] == 0:
-        return None
-    left, top, width, height = cv2.boundingRect(hull)
-
-    def to_slice(row: float, column: float) -> Point:
-        return row * every[0] + every[0] // 2, column * every[1] + every[1] // 2
-
-    return Head(
-        centre=to_slice(moments["m01"] / moments["m00"], moments["m10"] / moments["m00"]),
-        top_left=to_slice(top - 0.5, left - 0.5),
-        bottom_right=to_slice(top + height - 0.5, left + width - 0.5),
-    )
 
 
 def _middle(shape: tuple[int, int]) -> Point:

@@ -1,7 +1,7 @@
 """Batches of HU from a store: which rows, in which order, and read ahead of the training."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ class BadBatchSize(InputError):
 
 
 class Batch(NamedTuple):
-    """B slices: HU, their labels in the order of FINDINGS, and their rows in the store."""
+    """B slices, each with its D - 1 neighbours: HU, their labels in the order of FINDINGS, their rows in the store."""
 
     hu: Int16[Tensor, "batch depth height width"]
     labels: Float[Tensor, "batch 6"]
@@ -48,30 +48,47 @@ class Slices(Protocol):
 
 
 class BatchReader(Dataset[Batch]):
-    """A draw to a batch: rows from the store straight into one tensor, changed where the draw names an epoch."""
+    """A draw to a batch: rows from the store straight into one tensor, changed where the draw names an epoch.
 
-    def __init__(self, store: Slices, labels: np.ndarray, augment: Augment, seed: int, *, pin: bool = False) -> None:
+    `neighbours` [N, D] names the rows that are seen with each row; without it, each is alone (D = 1).
+    """
+
+    def __init__(
+        self,
+        store: Slices,
+        labels: np.ndarray,
+        augment: Augment,
+        seed: int,
+        *,
+        neighbours: Int64[np.ndarray, "rows depth"] | None = None,
+        pin: bool = False,
+    ) -> None:
         self.store = store
         self.labels = labels
         self.augment = augment
         self.seed = seed
+        self.neighbours = neighbours
         self.pin = pin
 
     def __getitem__(self, draw: Draw) -> Batch:
-        hu = torch.empty((len(draw.rows), 1, self.store.size, self.store.size), dtype=torch.int16, pin_memory=self.pin)
-        slices = hu.numpy()[:, 0]
-        self.store.read(draw.rows, out=slices)
+        seen = draw.rows[:, None] if self.neighbours is None else self.neighbours[draw.rows]
+        shape = (*seen.shape, self.store.size, self.store.size)
+        hu = torch.empty(shape, dtype=torch.int16, pin_memory=self.pin)
+        slices = hu.numpy()
+        self.store.read(seen.ravel(), out=slices.reshape(-1, *shape[2:]))
         if draw.epoch is not None:
             self._change(slices, draw.rows, draw.epoch)
         labels = self.labels[draw.rows].astype(np.float32)
         return Batch(hu, torch.from_numpy(labels), torch.from_numpy(draw.rows))
 
-    def _change(self, slices: Int16[np.ndarray, "batch size size"], rows: np.ndarray, epoch: int) -> None:
+    def _change(self, slices: Int16[np.ndarray, "batch depth size size"], rows: np.ndarray, epoch: int) -> None:
+        """A slice and its neighbours alike."""
         for place in np.flatnonzero(self.augment.flipped(rows, seed=self.seed, epoch=epoch)):
-            cv2.flip(slices[place], 1, slices[place])
+            for one in slices[place]:
+                cv2.flip(one, 1, one)
         if self.augment.changes_pixels:
-            for one, row in zip(slices, rows, strict=True):
-                one[:] = self.augment.apply(one[None], (self.seed, epoch, int(row)))[0]
+            for some, row in zip(slices, rows, strict=True):
+                some[:] = self.augment.apply(some, (self.seed, epoch, int(row)))
 
 
 class ReadAhead:
@@ -82,14 +99,14 @@ class ReadAhead:
 
     batch_sampler = None
 
-    def __init__(self, reader: BatchReader, sampler: "TrainBatches | ValBatches") -> None:
+    def __init__(self, reader: Dataset[Any], sampler: "TrainBatches | ValBatches") -> None:
         self.reader = reader
         self.sampler = sampler
 
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         yield from in_order(self.reader.__getitem__, self.sampler, ahead=AHEAD, threads=1, name="feed")
 
 

@@ -4,11 +4,12 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from ich.ct.dicom import BadSlice, Header
 from ich.data.files import Files, Folder, open_archive
@@ -167,7 +168,7 @@ def _row(header: Header) -> Row:
     spacing = header.spacing_mm or (np.nan, np.nan)
     ids = {name: value for name, value in asdict(header).items() if name.endswith("_id")}
     return ids | {
-        "position_mm": _position(header),
+        "position_mm": position_mm(header),
         "spacing_row_mm": spacing[0],
         "spacing_column_mm": spacing[1],
         "rows": header.rows,
@@ -175,8 +176,8 @@ def _row(header: Header) -> Row:
     }
 
 
-def _position(header: Header) -> float:
-    """Millimetres along the slice normal, feet to head."""
+def position_mm(header: Header) -> float:
+    """Millimetres along the slice normal, feet to head; nan where the header does not say."""
     if header.position_mm is None:
         return float("nan")
     if header.orientation is None:
@@ -199,14 +200,28 @@ def _in_order(root: Path, table: pd.DataFrame) -> pd.DataFrame:
 def neighbour_rows(table: pd.DataFrame, slices: int) -> Int64[np.ndarray, "n slices"]:
     """For each row the rows of an odd number of slices of its series, itself in the middle; ends are repeated.
 
-    `table` has patient_id, study_id and series_id, in a cohort's order.
+    A slice without a position is its own neighbour. `table` has patient_id, study_id, series_id and position_mm, in a
+    cohort's order.
     """
     if slices < 1 or slices % 2 == 0:
         raise ValueError(f"slices={slices}: a slice has as many neighbours below as above; give an odd number")
-    ids = table[["patient_id", "study_id", "series_id"]]
-    rows = np.arange(len(table))
-    begins = (ids != ids.shift()).any(axis=1).to_numpy()
-    first = np.maximum.accumulate(np.where(begins, rows, 0))
-    last = np.append(np.flatnonzero(begins)[1:], len(table))[np.cumsum(begins) - 1] - 1
+    ranges = _ranges(_begins_series(table) | table["position_mm"].isna().to_numpy())
+    lengths = np.array([len(one) for one in ranges], np.int64)
+    first = np.repeat(np.array([one.start for one in ranges], np.int64), lengths)
+    last = first + np.repeat(lengths, lengths) - 1
     offsets = np.arange(slices) - slices // 2
-    return np.clip(rows[:, None] + offsets, first[:, None], last[:, None])
+    return np.clip(np.arange(len(table))[:, None] + offsets, first[:, None], last[:, None])
+
+
+def series_ranges(table: pd.DataFrame) -> list[range]:
+    """The rows of each series, in a cohort's order."""
+    return _ranges(_begins_series(table))
+
+
+def _begins_series(table: pd.DataFrame) -> Bool[np.ndarray, " n"]:
+    ids = table[["patient_id", "study_id", "series_id"]]
+    return np.asarray((ids != ids.shift()).any(axis=1))
+
+
+def _ranges(begins: Bool[np.ndarray, " n"]) -> list[range]:
+    return [range(start, stop) for start, stop in pairwise([*np.flatnonzero(begins).tolist(), len(begins)])]

@@ -13,6 +13,7 @@ from pyarrow import csv
 from ich.data.label_bytes import read_flawless
 from ich.errors import InputError
 from ich.findings import FINDINGS
+from ich.progress import counted
 
 
 class BadLabels(InputError):
@@ -44,7 +45,8 @@ def _read_carefully(path: Path) -> pd.DataFrame:
         image = pc.index_in(names, value_set=images)
         if image.null_count:
             lost = pc.unique(names.filter(image.is_null()))
-            raise BadLabels(f"{path}: {lost[0]} has no label for any ({len(lost)} images have one for {finding} only)")
+            have = counted(len(lost), "image has", "images have")
+            raise BadLabels(f"{path}: {lost[0]} has no label for any ({have} one for {finding} only)")
         said[labels[rows], image.to_numpy(), column] = True
         known |= rows
     if not known.all():
@@ -90,8 +92,8 @@ def _widen(path: Path, images: pd.Index, said: Bool[np.ndarray, "2 images 6"]) -
     for wrong, what in ((said.all(axis=0), "has two different labels"), (~said.any(axis=0), "has no label")):
         if np.any(wrong):
             row, column = np.argwhere(wrong)[0]
-            faulty = int(wrong.max(axis=1).sum())
-            raise BadLabels(f"{path}: {images[row]} {what} for {FINDINGS[column]} ({faulty} images have this fault)")
+            have = counted(int(wrong.max(axis=1).sum()), "image has", "images have")
+            raise BadLabels(f"{path}: {images[row]} {what} for {FINDINGS[column]} ({have} this fault)")
     return pd.DataFrame(said[1].astype(np.uint8), index=images, columns=list(FINDINGS))
 
 
@@ -100,7 +102,7 @@ def check_any(path: Path | str, table: pd.DataFrame) -> None:
     wrong = table["any"] != table[list(FINDINGS[:-1])].max(axis=1)
     if wrong.any():
         first = table.index[wrong][0]
-        detail = f"any is not the largest of its kinds ({wrong.sum()} images)"
+        detail = f"any is not the largest of its kinds ({counted(wrong.sum(), 'image')})"
         raise BadLabels(f"{path}: {first} contradicts itself: {detail}")
 
 

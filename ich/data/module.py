@@ -7,11 +7,13 @@ from jaxtyping import Float64, Int64
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from ich.ct.geometry import FullGeometry, HeadGeometry
+from ich.ct.geometry import Geometry
 from ich.data import split
 from ich.data.augment import Augment
 from ich.data.batches import BadBatchSize, Batch, BatchReader, ReadAhead, TrainBatches, ValBatches
+from ich.data.cohort import neighbour_rows
 from ich.data.faults import find_faults, shared_pixels
+from ich.data.resident import Chosen, Resident, RowReader, check_augment
 from ich.data.source import Source
 from ich.data.store import Store, prepare_store
 from ich.findings import FINDINGS
@@ -21,16 +23,21 @@ from ich.progress import bar
 class HeadCT(LightningDataModule):
     """A source's slices, prepared once, in folds by patient.
 
-    `prepare_data` writes phantom and store, `setup` reads them; the held-out fold is `source.fold`.
+    `prepare_data` writes phantom and store, `setup` reads them; the held-out fold is `source.fold`. `depth` is the
+    number of slices that are seen together: each slice, and its neighbours in its series.
     """
 
-    def __init__(self, *, source: Source, geometry: HeadGeometry | FullGeometry, augment: Augment, seed: int) -> None:
+    def __init__(self, *, source: Source, geometry: Geometry, augment: Augment, seed: int, depth: int = 1) -> None:
         super().__init__()
+        if source.resident:
+            check_augment(augment)
         self.source = source
         self.geometry = geometry
         self.augment = augment
         self.seed = seed
+        self.depth = depth
         self._opened = False
+        self._resident: Resident | None = None
 
     def prepare_data(self) -> None:
         self._open()
@@ -53,6 +60,7 @@ class HeadCT(LightningDataModule):
         self.cohort_digest = cohort.digest
         self.left_out = pd.concat([cohort.rejected, store.rejected, left_out], ignore_index=True)
         self.index: pd.DataFrame = self.store.index.reset_index(drop=True)
+        self.neighbours = neighbour_rows(self.index, self.depth) if self.depth > 1 else None
         self.labels = labels.loc[self.index["image_id"], list(FINDINGS)].to_numpy(np.uint8)
         self.folds = self._assign_folds()
         part = self.folds["fold"].to_numpy()
@@ -130,14 +138,30 @@ class HeadCT(LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _loader(self, sampler: TrainBatches | ValBatches) -> ReadAhead | DataLoader[Batch]:
+        if self.source.resident:
+            rows = RowReader(self.labels, self.augment, self.seed, neighbours=self.neighbours)
+            return ReadAhead(rows, sampler)
         pin = torch.cuda.is_available()
-        if not self.source.num_workers:
-            return ReadAhead(BatchReader(self.store, self.labels, self.augment, self.seed, pin=pin), sampler)
+        workers = self.source.num_workers
+        reader = BatchReader(
+            self.store, self.labels, self.augment, self.seed, neighbours=self.neighbours, pin=pin and not workers
+        )
+        if not workers:
+            return ReadAhead(reader, sampler)
         return DataLoader(
-            BatchReader(self.store, self.labels, self.augment, self.seed),
+            reader,
             batch_size=None,  # a draw is a whole batch
             sampler=sampler,
-            num_workers=self.source.num_workers,
+            num_workers=workers,
             pin_memory=pin,
             persistent_workers=True,
         )
+
+    def transfer_batch_to_device(self, batch: Batch | Chosen, device: torch.device, dataloader_idx: int) -> Batch:
+        """With `data.resident`, rows are gathered where the slices are."""
+        moved: Batch | Chosen = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        if isinstance(moved, Batch):
+            return moved
+        if self._resident is None:
+            self._resident = Resident(self.store, len(self.store), device)
+        return self._resident.gather(moved)

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
+import shutil
 import tempfile
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,8 +14,9 @@ from typing import Annotated, Literal
 import numpy as np
 import pandas as pd
 from annotated_types import Ge, Lt
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from ich.config.paths import Existing, Writable
 from ich.data.cohort import BadCohort, Cohort, kaggle_files, read_cohort, read_table
 from ich.data.faults import Policies
 from ich.data.files import Archive, Files, Folder
@@ -45,16 +49,17 @@ class Repeat:
 class Source(ABC):
     """What every source is asked for besides its slices: batches, folds, and a folder for what is written once."""
 
-    cache: Path
+    cache: Annotated[Path, Writable()]
     batch_size: Annotated[int, Ge(1)] = 32
     folds: Annotated[int, Ge(2)] = 5
     fold: Annotated[int, Ge(0)] = 0
     fold_seed: Annotated[int, Ge(0)] = 0
     test_share: Annotated[float, Ge(0), Lt(1)] = 0.0
-    folds_csv: Path | None = None
+    folds_csv: Annotated[Path, Existing(kind="file", way_out="give a CSV of image_id,patient_id,fold")] | None = None
     repeat: Repeat = field(default_factory=Repeat)
     policies: Policies = field(default_factory=Policies)
     num_workers: Annotated[int, Ge(0)] = 0
+    resident: bool = False
 
     def __post_init__(self) -> None:
         if self.folds_csv is None and self.fold >= self.folds:
@@ -82,8 +87,9 @@ class Phantom(Source):
         return replace(cohort, recipe=root.name), labels
 
     def write(self) -> Path:
-        """The folder of the cohort, written where it is not there yet."""
+        """The folder of the cohort, written where it is not there yet; `phantom/latest` leads to its slices."""
         from ich.data import phantom
+        from ich.data.phantom.cohort import KAGGLE
 
         names = ("patients", "slices", "difficulty", "noise", "seed", "faults")
         recipe = {name: getattr(self, name) for name in names}
@@ -91,8 +97,10 @@ class Phantom(Source):
         root.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{root}.lock"):
             if not root.exists():
+                _remove_unfinished(root.parent, but=root.name)
                 with bar("Writing the phantom") as report:
                     phantom.write_cohort(root, **recipe, report=report)
+        _link(root.parent / "latest", Path(root.name, KAGGLE, "stage_2_train"))
         return root
 
 
@@ -100,7 +108,7 @@ class Phantom(Source):
 class Rsna(Source):
     """RSNA 2019: `root` is Kaggle's folder, the folder above it, or its .zip, which is read in place."""
 
-    root: Path
+    root: Annotated[Path, Existing(kind="file or folder", way_out="give Kaggle's folder, the one above, or its .zip")]
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
         return _load_kaggle(self.root, spacing_required=spacing_required, report=report)
@@ -110,10 +118,28 @@ class Rsna(Source):
 class Table(Source):
     """A CSV of one's own: `file` (relative to it), `patient_id` and the six labels."""
 
-    root: Path
+    root: Annotated[Path, Existing(kind="file", way_out="give a CSV of file, patient_id and the six labels")]
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
         return read_table(self.root, spacing_required=spacing_required, report=report)
+
+
+def _remove_unfinished(folder: Path, *, but: str) -> None:
+    """What stopped runs have left of phantoms: whoever writes one holds its lock."""
+    for unfinished in folder.glob("*.unfinished"):
+        if unfinished.stem != but:
+            with suppress(Timeout), FileLock(folder / f"{unfinished.stem}.lock", timeout=0):
+                shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Lead to the slices alone, beside which tables and locks lie, where this disk can hold links."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    aside = link.with_name(f"{link.name}.{os.getpid()}")
+    with suppress(OSError):
+        aside.symlink_to(target, target_is_directory=True)
+        aside.replace(link)
 
 
 def _load_kaggle(root: Path, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:

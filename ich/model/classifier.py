@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ich.ct.windowing import WindowStack
 from ich.model.backbone import Backbone, start_at
-from ich.model.context import Single
+from ich.model.context import Neighbours, Single
 
 
 class HemorrhageClassifier(nn.Module):
@@ -18,7 +18,7 @@ class HemorrhageClassifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, backbone: Backbone, window: WindowStack, context: Single) -> None:
+    def __init__(self, *, backbone: Backbone, window: WindowStack, context: Single | Neighbours) -> None:
         super().__init__()
         self.window = window
         self.network = context.create(backbone, window.num_channels)

@@ -19,6 +19,7 @@ from ich.data.batches import Batch
 from ich.data.module import HeadCT
 from ich.errors import InputError
 from ich.model.classifier import HemorrhageClassifier
+from ich.progress import counted
 
 MONITOR = "val/weighted_log_loss"
 TOTAL_STEPS = ("total_steps", "T_max")
@@ -127,7 +128,7 @@ class Learner(LightningModule):
             scheduler = self.scheduler(optimizer, **length)
         except (ValueError, ZeroDivisionError) as error:  # OneCycleLR divides by its phases' lengths
             raise TooShort(
-                f"the training of {self._total_steps()} steps is too short for its scheduler ({error}); "
+                f"the training of {counted(self._total_steps(), 'step')} is too short for its scheduler ({error}); "
                 "train longer, or take scheduler=constant"
             ) from error
         if isinstance(scheduler, ReduceLROnPlateau):

@@ -2,20 +2,21 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64, Int16
+from jaxtyping import Float64
 
 from ich.ct.dicom import BadSlice
 from ich.data.labels import write_submission
+from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.findings import FINDINGS
-from ich.predictor import Predictor
-from ich.progress import bar
+from ich.predictor import Predictor, Read
+from ich.progress import bar, counted
 
 TABLES = ("probabilities.csv", "rejected.csv", "submission.csv")
 
@@ -45,42 +46,66 @@ class Predictions:
 
     def summary(self) -> str:
         """Such as "59 slices predicted, 2 files are no readable CT slice (not_dicom 2)"."""
-        said = f"{len(self.probabilities)} slices predicted"
+        said = f"{counted(len(self.probabilities), 'slice')} predicted"
         if self.rejected.empty:
             return said
         reasons = ", ".join(f"{reason} {count}" for reason, count in self.rejected["reason"].value_counts().items())
-        return f"{said}, {len(self.rejected)} files are no readable CT slice ({reasons})"
+        count = len(self.rejected)
+        return f"{said}, {counted(count, 'file')} {'is' if count == 1 else 'are'} no readable CT slice ({reasons})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
-    file: str
-    image_id: str
-    hu: Int16[np.ndarray, "size size"]
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A file and what came of it, in its place among all files."""
+
+    file: Path
+    read: Read | BadSlice
 
 
 def predict_folder(
     predictor: Predictor, source: Path, *, batch_size: int, leave_out: Path | None = None
 ) -> Predictions:
-    """Try every file of a folder, or one file, in the order of their names; the folder `leave_out` is passed over."""
+    """Try every file of a folder, or one file; tables are in the order of their names. `leave_out` is passed over."""
     root, files = _list_files(source, leave_out)
-    read: list[tuple[str, str]] = []
-    rows: list[Float64[np.ndarray, "n 6"]] = [np.zeros((0, len(FINDINGS)))]
+    predicted: list[pd.DataFrame] = [_table([], np.zeros((0, len(FINDINGS))))]
     rejected: list[tuple[str, str, str]] = []
-    with bar("Predicting") as report, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, batch in enumerate(_read_ahead(pool, predictor, root, files, batch_size)):
-            report(min(done * batch_size, len(files)), len(files))
-            good = [item for item in batch if isinstance(item, _Read)]
-            rejected += [_reason(item, root) for item in batch if isinstance(item, BadSlice)]
+    with bar("Predicting") as report:
+        tried = _try_all(predictor, files, ahead=2 * batch_size)
+        done = 0
+        while batch := [*islice(tried, batch_size)]:
+            done += len(batch)
+            rejected += [
+                (_written(one.file, root), one.read.reason, one.read.detail)
+                for one in batch
+                if isinstance(one.read, BadSlice)
+            ]
+            good = [(_written(one.file, root), one.read) for one in batch if isinstance(one.read, Read)]
             if good:
-                rows.append(predictor.predict([item.hu for item in good]))
-                read += [(item.file, item.image_id) for item in good]
-    named = pd.DataFrame(read, columns=["file", "image_id"])
-    probabilities = pd.DataFrame(np.concatenate(rows), columns=list(FINDINGS))
-    return Predictions(
-        probabilities=pd.concat([named, probabilities], axis=1),
-        rejected=pd.DataFrame(rejected, columns=["file", "reason", "detail"]),
+                named = [(file, one.image_id) for file, one in good]
+                predicted.append(_table(named, predictor.predict([one.hu for _, one in good])))
+            report(done, len(files))
+    order = {_written(file, root): place for place, file in enumerate(files)}
+    tables = pd.concat(predicted, ignore_index=True), pd.DataFrame(rejected, columns=["file", "reason", "detail"])
+    probabilities, refused = (
+        table.sort_values("file", key=lambda column: column.map(order), ignore_index=True) for table in tables
     )
+    return Predictions(probabilities=probabilities, rejected=refused)
+
+
+def _try_all(predictor: Predictor, files: Sequence[Path], *, ahead: int) -> Iterator[_Tried]:
+    """Each file alone, or series by series where the network sees neighbours."""
+    together = ([files[place] for place in some] for some in predictor.together(files))
+
+    def read(some: list[Path]) -> list[_Tried]:
+        return [_Tried(file, one) for file, one in zip(some, predictor.read(some), strict=True)]
+
+    for some in in_order(read, together, ahead=ahead if predictor.depth == 1 else 2):
+        yield from some
+
+
+def _table(named: Sequence[tuple[str, str]], probabilities: Float64[np.ndarray, "n 6"]) -> pd.DataFrame:
+    names = pd.DataFrame(named, columns=["file", "image_id"], dtype=object)
+    return pd.concat([names, pd.DataFrame(probabilities, columns=list(FINDINGS))], axis=1)
 
 
 def write_predictions(predictions: Predictions, output: Path) -> None:
@@ -111,31 +136,6 @@ def _list_files(source: Path, leave_out: Path | None) -> tuple[Path, list[Path]]
     if not files:
         raise BadInput(f"{source}: the folder is empty; input= takes a DICOM file or a folder of them")
     return source, files
-
-
-def _read_ahead(
-    pool: ThreadPoolExecutor, predictor: Predictor, root: Path, files: Sequence[Path], size: int
-) -> Iterator[list[_Read | BadSlice]]:
-    """Lists of up to `size` files read; the next list is read while the network works on this one."""
-    waiting: list[Future[_Read | BadSlice]] = []
-    for start in range(0, len(files), size):
-        coming = [pool.submit(_read, predictor, root, file) for file in files[start : start + size]]
-        if waiting:
-            yield [future.result() for future in waiting]
-        waiting = coming
-    yield [future.result() for future in waiting]
-
-
-def _read(predictor: Predictor, root: Path, file: Path) -> _Read | BadSlice:
-    try:
-        image_id, hu = predictor.read(file)
-    except BadSlice as bad:
-        return bad
-    return _Read(file=_written(file, root), image_id=image_id, hu=hu)
-
-
-def _reason(bad: BadSlice, root: Path) -> tuple[str, str, str]:
-    return _written(Path(bad.path), root), bad.reason, bad.detail
 
 
 def _written(file: Path, root: Path) -> str:

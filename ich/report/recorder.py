@@ -1,5 +1,7 @@
 """What a training leaves in its run besides its parameters: metrics, folds, digests, checkpoints, predictions."""
 
+import hashlib
+import json
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -20,7 +22,7 @@ from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
 from ich.report import charts, figures
 from ich.report.lightning_logger import RunLogger
-from ich.report.tracking import Run, open_run, swept_keys
+from ich.report.tracking import DIGEST_TAG, SWEPT_TAG, Run, finished_child, log_model, open_run, swept_keys
 
 SHEET = Path("figures", "validation.png")
 PREVALENCE = "prevalence.csv"
@@ -47,15 +49,28 @@ def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
     if rank_zero_only.rank != 0:
         yield Record(folder=folder)
         return
-    with open_run(name=_name(cfg), params=compose.flat(cfg), tags={}) as run:
+    swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
+    tags = {DIGEST_TAG: config_digest(cfg)} | swept
+    with open_run(name=_name(cfg), params=compose.flat(cfg), tags=tags) as run:
         run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
         folder.mkdir(parents=True)
         recorder = RunRecorder(run, folder)
         try:
             yield Record(folder=folder, logger=RunLogger(run), recorder=recorder)
+            recorder.log_model()
         finally:
             recorder.upload()
             shutil.rmtree(folder)
+
+
+def finished_before(cfg: DictConfig) -> str | None:
+    """The run of a job of this multirun that has finished already, in an earlier attempt."""
+    return finished_child(config_digest(cfg)) if rank_zero_only.rank == 0 and swept_keys() else None
+
+
+def config_digest(cfg: DictConfig) -> str:
+    """Of a whole configuration, so that a job is known again."""
+    return hashlib.sha256(json.dumps(compose.plain(cfg), sort_keys=True).encode()).hexdigest()[:16]
 
 
 class RunRecorder(Callback):
@@ -85,6 +100,12 @@ class RunRecorder(Callback):
             data: HeadCT = trainer.datamodule  # type: ignore[attr-defined]
             write_predictions(self.folder / "predictions" / "val.csv", data, pl_module.validated)
             self.validated = data, pl_module.validated
+
+    def log_model(self) -> None:
+        """The best checkpoint as a model that MLflow can serve; a validation alone has none."""
+        best = self.folder / "best.ckpt"
+        if best.exists():
+            log_model(self.run, best)
 
     def upload(self) -> None:
         """Put checkpoints, predictions and the sheet of found and missed slices into the run."""

@@ -9,6 +9,7 @@ from rich.table import Table
 from ich import metric
 from ich.data.module import HeadCT
 from ich.model.learner import Learner
+from ich.progress import counted
 from ich.report.recorder import SHEET, Record
 from ich.report.tracking import ui_command
 
@@ -35,7 +36,8 @@ def show_results(record: Record, data: HeadCT) -> None:
     console = Console()
     patients = data.index["patient_id"].iloc[data.val_rows].nunique()
     console.print(
-        f"\nbest validation, epoch {epoch}: {len(labels)} slices of {patients} patients held out", highlight=False
+        f"\nbest validation, epoch {epoch}: {counted(len(labels), 'slice')} of {counted(patients, 'patient')} held out",
+        highlight=False,
     )
     console.print(table)
     sheet = record.recorder.run.local_file(SHEET.as_posix())

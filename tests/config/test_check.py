@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import predict
 from ich.config import files
 from ich.config.check import check_command, from_plain
 from ich.config.compose import compose, plain
@@ -68,12 +69,73 @@ def refusal(*words: str, conf: Path = files.CONF, multirun: bool = False) -> str
         ("window", "a command line has key=value"),
         ("--verbose", "there is no such flag"),
         ("data.fold=5", "fold=5 is not one of 5 folds"),
+        (
+            "loss._target_=torch.nn.BCELoss",
+            "loss._target_: a BCELoss cannot be the loss: it is given logits [B, 6]",
+        ),
+        ("loss._target_=torch.nn.NLLLoss", "loss._target_: a NLLLoss cannot be the loss"),
         ("window.windows=[]", "a stack has at least one window"),
         ("window.windows=[{level: 40, width: 0}]", "width"),
     ],
 )
 def test_a_mistake_is_named_with_the_way_out(word: str, said: str) -> None:
     assert said in refusal(word)
+
+
+def test_a_size_that_the_network_does_not_take_is_refused() -> None:
+    said = refusal("model=timm", "model.name=vit_tiny_patch16_224", "geometry.size=64", "seed=x")
+    assert "geometry.size: size=64: vit_tiny_patch16_224 takes images of 224 x 224 pixels" in said
+    assert "give geometry.size=224  [command line]" in said
+    assert "seed: 'x' is not a whole number" in said
+    assert check("model=timm", "model.name=vit_tiny_patch16_224", "geometry.size=224")
+
+
+def test_a_loss_of_torch_is_taken_where_it_makes_one_number_of_logits(conf: Path) -> None:
+    (conf / "loss" / "mse.yaml").write_text("# squares\n_target_: torch.nn.MSELoss\nreduction: mean\n")
+    assert check("loss=mse", conf=conf)
+    said = refusal("loss=mse", "loss.reduction=none", conf=conf)
+    assert "loss._target_: a MSELoss cannot be the loss" in said
+    assert "has to answer one finite number with a gradient" in said
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_slurm", "submitit_local"])
+def test_a_launcher_that_is_not_installed_says_how_to_install_it(
+    launcher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ich.config.compose.hydra_choices", lambda group, conf: ["basic"])
+    said = refusal(f"hydra/launcher={launcher}", multirun=True)
+    assert f'hydra/launcher: {launcher} is not installed: pip install "ich[cluster]"; choices without it: basic' in said
+
+
+def test_paths_that_are_not_there_are_named_with_every_other_mistake(tmp_path: Path) -> None:
+    none = tmp_path / "none"
+    said = refusal(
+        "data=rsna", f"data.root={none}", f"data.folds_csv={none}.csv", f"checkpoint={none}.ckpt", "optimizer.lr=-1"
+    )
+    assert said.startswith("4 mistakes")
+    assert f"data.root: there is no file or folder {none}; give Kaggle's folder, the one above, or its .zip" in said
+    assert f"data.folds_csv: there is no file {none}.csv; give a CSV of image_id,patient_id,fold" in said
+    assert f"checkpoint: there is no file {none}.ckpt; give one that train.py wrote, or runs:/ID" in said
+    assert check("checkpoint=runs:/0123", "data=rsna", f"data.root={tmp_path}")
+
+
+def test_a_folder_that_cannot_be_made_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for cache in ("/proc/x", tmp_path / "file" / "cache", tmp_path / "file"):
+        assert f"data.cache: no folder can be made at {cache}: " in refusal(f"data.cache={cache}")
+    assert check(f"data.cache={tmp_path / 'a' / 'b'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_predict_reads_and_writes_is_looked_for_at_once(tmp_path: Path) -> None:
+    words = [f"checkpoint={tmp_path}/a.ckpt", f"input={tmp_path}/in", "output=/proc/out"]
+    with pytest.raises(BadConfig) as caught:
+        check_command(words, name="predict", keys=predict.Keys, conf=files.CONF, multirun=False)
+    said = str(caught.value)
+    assert said.startswith("3 mistakes")
+    assert f"checkpoint: there is no file {tmp_path}/a.ckpt" in said
+    assert f"input: there is no file or folder {tmp_path}/in; give a DICOM file or a folder of them" in said
+    assert "output: no folder can be made at /proc/out" in said
 
 
 def test_several_mistakes_are_named_at_once() -> None:
@@ -157,6 +219,29 @@ def test_a_typo_in_an_experiment_file_is_named_with_its_line(conf: Path, body: s
     assert re.search(rf"mine\.yaml:{line}\]", refused)
 
 
+def test_a_mistake_in_the_defaults_of_an_experiment_hides_no_other(conf: Path) -> None:
+    body = (
+        "defaults:\n  - override /window: brian\n  - override /optimizer: sgd\n  - override /optimzer: sgd\n"
+        "optimizer:\n  nesterow: true\ndata:\n  patients: one\n"
+    )
+    said = refusal("experiment=mine", "seed=x", "modle=y", conf=experiment(conf, f"# @package _global_\n{body}"))
+    assert said.startswith("6 mistakes")
+    for what, line in (
+        ("window: there is no window 'brian'; did you mean brain?", 3),
+        ("optimzer: there is no such group; did you mean optimizer?", 5),
+        ("optimizer.nesterow: there is no such key; did you mean nesterov?", 7),
+        ("data.patients: 'one' is not a whole number", 9),
+    ):
+        assert re.search(rf"{re.escape(what)}.*\[{re.escape(str(conf))}/experiment/mine\.yaml:{line}\]", said)
+    assert "seed: 'x' is not a whole number  [command line]" in said
+    assert "modle: there is no such key or group" in said
+
+
+def test_one_mistaken_default_alone_is_one_mistake(conf: Path) -> None:
+    body = "defaults:\n  - override /window: brian\nseed: 1\n"
+    assert refusal("experiment=mine", conf=experiment(conf, f"# @package _global_\n{body}")).startswith("1 mistake ")
+
+
 def test_an_experiment_file_without_its_first_line_is_refused(conf: Path) -> None:
     said = refusal("experiment=mine", conf=experiment(conf, "optimizer:\n  lr: 1\n"))
     assert "the first line of an experiment file must be # @package _global_" in said
@@ -186,7 +271,7 @@ def every_key() -> list[Any]:
     return cases
 
 
-GIVEN = {"rsna": ("data.root=.",), "table": ("data.root=.",)}
+GIVEN = {"rsna": ("data.root=.",), "table": ("data.root=README.md",)}
 
 
 def skip_what_this_machine_lacks(group: str, choice: str) -> None:

@@ -1,12 +1,17 @@
 """A door's command line: help without torch, exit codes, one message a failure."""
 
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import train
 from ich.config import files
+from ich.config.job import say
+from ich.config.launch import Door, _enter
 from tests.project import REPOSITORY
 
 
@@ -38,7 +43,11 @@ def test_help_and_cfg_import_no_torch(name: str, words: list[str]) -> None:
 
 def test_help_names_every_group_choice_and_key() -> None:
     said = door("--help").stdout
+    own = {default.group for default in files.defaults(files.CONF / "train.yaml")}
+    assert files.groups(files.CONF).keys() - own == {"table"}  # of ich.evaluate
     for group, choices in files.groups(files.CONF).items():
+        if group not in own:
+            continue
         assert f"\n{group}=\n" in said
         for choice in choices.values():
             assert choice.name in said
@@ -68,3 +77,43 @@ def test_predict_names_what_is_missing() -> None:
     for key in ("checkpoint", "input", "output"):
         assert f"{key} is missing" in said
     assert not os.environ.get("LOCAL_RANK")
+
+
+def enter(*words: str) -> int:
+    """The exit code of train.py, in this process."""
+    return _enter(Door(run=train.train, name="train", keys=train.Keys), words)
+
+
+@pytest.mark.parametrize(
+    ("package", "shown"),
+    [("optimizer.lr", "0.0001\n"), ("context", "_target_: ich.model.context.Single\n"), ("checkpoint", "null\n")],
+)
+def test_cfg_job_prints_a_part_of_it(package: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert enter("--cfg", "job", "--package", package) == 0
+    assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--cfg", "job", "-p", "optimizer.lrr"], "--package: there is no optimizer.lrr in the configuration"),
+        (["--cfg", "job", "--resolve", "data.cache=${nope}"], "data.cache: Interpolation key 'nope' not found"),
+        (["--cfg", "hydra", "modle=x"], "modle: there is no such key or group; did you mean model?"),
+        (["--info", "all", "modle=x"], "modle: there is no such key or group; did you mean model?"),
+        (["--shell-completion"], "--shell-completion: give install=bash (or zsh, fish), or uninstall=bash"),
+    ],
+)
+def test_a_mistake_beside_a_flag_is_named(words: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert enter(*words) == 2
+    assert what in capsys.readouterr().err
+
+
+def test_what_the_disk_refuses_is_one_line_and_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PermissionError) as refused:
+        raise PermissionError(errno.EACCES, "Permission denied", "/cache/runs")
+    say(refused.value)
+    assert capsys.readouterr().err == "PermissionError: [Errno 13] Permission denied: '/cache/runs'\n"
+    with pytest.raises(FileNotFoundError) as caught:
+        Path("none").read_bytes()
+    say(caught.value)
+    assert "Traceback" in capsys.readouterr().err

@@ -1,9 +1,7 @@
 """Heads of many sizes and places on squares of one scale, and back."""
 
-import zipfile
+import math
 from collections import defaultdict
-from itertools import pairwise
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from ich.ct.dicom import Slice, read_slice
-from ich.ct.geometry import FullGeometry, HeadGeometry, Warp, find_head
-
-AIR, WATER, BRAIN, HOLDER = -1024, 0, 35, 250
+from ich.ct.dicom import Slice
+from ich.ct.geometry import FullGeometry, HeadGeometry, SeriesGeometry, Warp
+from ich.ct.head import find_head
+from tests.ct.heads import AIR, BRAIN, WATER, head, millimetres
 
 spacings = st.floats(0.3, 2.5)
 random_images = st.builds(
@@ -39,32 +37,6 @@ def warp_of(shape: tuple[int, int], size: int, origin: tuple[float, float], step
         head_found=False,
         widened=False,
     )
-
-
-def millimetres(shape: tuple[int, int], spacing: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of pixel centres in mm from the middle of the slice."""
-    rows, columns = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(shape, spacing, strict=True))
-    return rows[:, None], columns[None]
-
-
-def head(
-    shape: tuple[int, int] = (512, 512),
-    spacing: tuple[float, float] = (0.5, 0.5),
-    middle: tuple[float, float] = (0.0, 0.0),
-    radii: tuple[float, float] = (90.1, 75.1),
-) -> np.ndarray:
-    """An ellipse of brain in air; millimetres."""
-    rows, columns = millimetres(shape, spacing)
-    inside = ((rows - middle[0]) / radii[0]) ** 2 + ((columns - middle[1]) / radii[1]) ** 2 < 1
-    return np.where(inside, BRAIN, AIR).astype(np.int16)
-
-
-def arc(radius: float, thickness: float, middle: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-    """The lower half of a ring with two upright arms, as head holders are; [512, 512] of 0.5 mm."""
-    rows, columns = millimetres((512, 512), (0.5, 0.5))
-    rows, columns = rows - middle[0], np.abs(columns - middle[1])
-    from_middle = np.where(rows > 0, np.hypot(rows, columns), columns)
-    return (np.abs(from_middle - radius) < thickness / 2) & (rows > -60)
 
 
 def area_mean(image: np.ndarray, warp: Warp) -> np.ndarray:
@@ -136,74 +108,6 @@ def test_air_has_no_head_and_keeps_its_own_middle() -> None:
     assert not prepared.warp.head_found
     assert (prepared.hu == AIR).all()
     assert prepared.warp.points_to_source(np.array([[31.5, 31.5]])) == pytest.approx(np.array([[49.5, 29.5]]))
-
-
-@pytest.mark.parametrize("thickness", [3.0, 4.0])
-@pytest.mark.parametrize("radius", [60.0, 90.0, 126.0])
-def test_a_head_holder_is_no_head(radius: float, thickness: float) -> None:
-    assert find_head(np.where(arc(radius, thickness), HOLDER, AIR).astype(np.int16), (0.5, 0.5)) is None
-
-
-def test_a_table_is_no_head() -> None:
-    table = np.full((512, 512), AIR, np.int16)
-    table[400:440] = HOLDER  # 20 mm thick, from edge to edge
-    assert find_head(table, (0.5, 0.5)) is None
-
-
-def test_a_holder_along_the_edges_is_no_head() -> None:
-    holder = np.full((512, 512), AIR, np.int16)
-    holder[432:, :8] = holder[504:, :80] = HOLDER  # 4 mm thick, 40 mm up and 40 mm along
-    assert find_head(holder, (0.5, 0.5)) is None
-
-
-@pytest.mark.parametrize("gap", [-3.0, -1.0, 1.0, 10.0])
-def test_a_holder_does_not_move_the_head(gap: float) -> None:
-    """It cuts into the back of the head, touches it, or lies behind."""
-    alone = find_head(head(), (0.5, 0.5))
-    held = find_head(np.where(arc(100, 3.5, (gap - 10, 0.0)), HOLDER, head()).astype(np.int16), (0.5, 0.5))
-    assert alone is not None
-    assert held is not None
-    assert np.hypot(*np.subtract(alone.centre, held.centre)) * 0.5 < 1.5
-
-
-@pytest.mark.parametrize("clamp", [0.0, 6.0])
-def test_the_air_between_a_head_and_a_holder_that_close_a_ring_is_no_head(clamp: float) -> None:
-    """Neither is a clamp on the holder, though no opening erases its 12 mm."""
-    alone = head(radii=(60.0, 76.0))
-    ring = np.where(
-        arc(76, 3.5), HOLDER, np.maximum(alone, head(radii=(clamp or 1e-3, clamp or 1e-3), middle=(76.0, 0.0)))
-    )
-    found, expected = find_head(ring.astype(np.int16), (0.5, 0.5)), find_head(alone, (0.5, 0.5))
-    assert found is not None
-    assert expected is not None
-    assert found.bottom_right[0] - expected.bottom_right[0] < 8  # 4 mm; the ring reaches 16 mm lower
-
-
-def test_a_hollow_table_is_smaller_than_a_disc_at_the_vertex() -> None:
-    hu = head(radii=(15.0, 12.0), middle=(-20.0, 0.0))
-    shell = cv2.ellipse(np.zeros((512, 512), np.uint8), (256, 380), (150, 60), 0, 0, 360, 1, thickness=6)
-    found = find_head(np.where(shell > 0, HOLDER, hu).astype(np.int16), (0.5, 0.5))
-    assert found is not None
-    assert (np.array(found.centre) - 255.5) * 0.5 == pytest.approx([-20, 0], abs=1)
-
-
-def test_of_two_bodies_the_larger_is_the_head() -> None:
-    """Chin and neck, or a hand beside the head."""
-    both = np.maximum(head(radii=(30.0, 35.0), middle=(-70.0, 0.0)), head(radii=(50.0, 60.0), middle=(30.0, 0.0)))
-    found = find_head(both, (0.5, 0.5))
-    assert found is not None
-    assert (np.array(found.centre) - 255.5) * 0.5 == pytest.approx([30, 0], abs=1)
-
-
-def test_open_sinuses_and_streaks_of_metal_divide_no_head() -> None:
-    hu = head()
-    hu[:, 251:261] = np.where(hu[:, 251:261] == BRAIN, AIR, hu[:, 251:261])  # 5 mm, from front to back
-    hu[80:90], hu[420:430] = head()[80:90], head()[420:430]  # but closed by skin
-    found, whole = find_head(hu, (0.5, 0.5)), find_head(head(), (0.5, 0.5))
-    assert found is not None
-    assert whole is not None
-    assert found.top_left == pytest.approx(whole.top_left, abs=4)
-    assert found.bottom_right == pytest.approx(whole.bottom_right, abs=4)
 
 
 @pytest.mark.parametrize("radius", [9.0, 15.0])
@@ -427,26 +331,39 @@ def test_a_square_out_of_range_is_refused(key: str, value: float, message: str) 
         TypeAdapter(HeadGeometry.__annotations__[key]).validate_python(value)
 
 
+# A series.
+
+
+def series_of(*middles: tuple[float, float]) -> list[np.ndarray]:
+    return [head(middle=middle) for middle in middles]
+
+
+def test_all_slices_of_a_series_lie_on_one_square_round_the_median_head() -> None:
+    slices = series_of((0.0, 0.0), (2.0, 4.0), (10.0, 20.0))
+    prepared = SeriesGeometry(size=64).prepare_series(slices, [(0.5, 0.5)] * 3, [0.0, 5.0, 10.0])
+    assert {one.warp for one in prepared} == {HeadGeometry(size=64).prepare(slices[1], (0.5, 0.5)).warp}
+    for one, hu in zip(prepared, slices, strict=True):
+        assert np.array_equal(one.hu, np.rint(one.warp.to_square(hu, outside=AIR)).astype(np.int16))
+
+
+def test_a_position_counts_once_however_many_slices_it_has() -> None:
+    slices = series_of((0.0, 0.0), (2.0, 4.0), (10.0, 20.0), (10.0, 20.0), (10.0, 20.0))
+    geometry, spacings = SeriesGeometry(size=64), [(0.5, 0.5)] * 5
+    tied = geometry.prepare_series(slices, spacings, [0.0, 5.0, 10.0, 10.0, 10.0])[0].warp
+    assert tied == geometry.prepare_series(slices[:3], spacings[:3], [0.0, 5.0, 10.0])[0].warp
+    # Where nothing is known of positions, each slice counts: the median is the third of five.
+    unknown = geometry.prepare_series(slices, spacings, [math.nan] * 5)[0].warp
+    assert unknown == HeadGeometry(size=64).prepare(slices[2], (0.5, 0.5)).warp
+
+
+def test_a_slice_of_air_and_one_of_another_spacing_find_their_place_in_a_series() -> None:
+    slices = [*series_of((0.0, 0.0), (2.0, 4.0)), np.full((512, 512), AIR, np.int16), head((256, 256), (1.0, 1.0))]
+    prepared = SeriesGeometry(size=64).prepare_series(slices, [(0.5, 0.5)] * 3 + [(1.0, 1.0)], [0.0, 5.0, 10.0, 15.0])
+    assert prepared[2].warp == prepared[0].warp == prepared[1].warp
+    assert prepared[3].warp == HeadGeometry(size=64).prepare(slices[3], (1.0, 1.0)).warp
+
+
 # Real slices.
-
-
-@pytest.fixture(scope="module")
-def real(rsna2019: Path) -> list[Slice]:
-    """All slices, in anatomical order."""
-    with zipfile.ZipFile(rsna2019 / "mini.zip") as archive:
-        found = [read_slice(archive.read(name)) for name in archive.namelist() if name.endswith(".dcm")]
-    return sorted(found, key=lambda one: (one.header.series_id, one.header.position_mm))
-
-
-def test_real_heads_are_found_and_holders_are_none(real: list[Slice]) -> None:
-    """What a disc of 24 mm fits in is a head; where no disc of 8 mm fits, there is none. On every pixel, not a grid."""
-    for one in real:
-        assert one.header.spacing_mm is not None
-        dense = np.pad((one.hu > -300).astype(np.uint8), 1)
-        thickness = 2 * cv2.distanceTransform(dense, cv2.DIST_L2, 5).max() * one.header.spacing_mm[0]
-        found = find_head(one.hu, one.header.spacing_mm)
-        if thickness > 24 or thickness < 8:
-            assert (found is not None) == (thickness > 24), one.header.image_id
 
 
 def test_real_skulls_stand_in_the_middle(real: list[Slice]) -> None:
@@ -486,21 +403,20 @@ def test_prepared_real_slices_are_exact_area_means_to_half_a_unit(real: list[Sli
     assert worst_unrounded < 1e-3
 
 
-def test_neighbouring_centres_do_not_jump(real: list[Slice]) -> None:
-    """A gantry leans by 27 degrees at most, and heads slope: a centre moves by millimetres in 5 mm."""
+def test_real_series_stay_on_squares_that_hold_their_skulls(real: list[Slice]) -> None:
     series = defaultdict(list)
     for one in real:
-        assert one.header.spacing_mm is not None
-        found = find_head(one.hu, one.header.spacing_mm)
-        if found is not None:
-            series[one.header.series_id].append((one, np.multiply(found.centre, one.header.spacing_mm)))
-    jumps = [
-        np.hypot(*(after - before))
-        for slices in series.values()
-        for (lower, before), (upper, after) in pairwise(slices)
-        if lower.header.position_mm and upper.header.position_mm
-        if abs(upper.header.position_mm[2] - lower.header.position_mm[2]) < 8
-    ]
-    assert len(jumps) > 250
-    assert np.median(jumps) < 2.5
-    assert max(jumps) < 10
+        series[one.header.series_id].append(one)
+    whole = [slices for slices in series.values() if len(slices) > 20]
+    assert len(whole) >= 8
+    for slices in whole:
+        prepared = SeriesGeometry(size=128).prepare_series(
+            [one.hu for one in slices],
+            [one.header.spacing_mm for one in slices],
+            [one.header.position_mm[2] for one in slices if one.header.position_mm],
+        )
+        assert len({one.warp for one in prepared}) == 1
+        bone = np.stack([one.hu for one in prepared]) > 300
+        rim = bone.copy()
+        rim[:, 4:-4, 4:-4] = False
+        assert rim.sum() < 0.01 * bone.sum()

@@ -19,6 +19,7 @@ def write_slice(
     air: int = -1000,
     spacing: tuple[float, float] | None = (4.0, 4.0),
     wrapped: bool = False,
+    middle: tuple[int, int] = (32, 32),
 ) -> Path:
     """A disc of `hu` in `air`, 64 x 64 pixels of 4 mm; `wrapped`: signed in 12 bits that have no sign."""
     meta = FileMetaDataset()
@@ -42,7 +43,7 @@ def write_slice(
         data.ImagePositionPatient = [0.0, 0.0, z]
         data.ImageOrientationPatient = [1, 0, 0, 0, round(float(np.cos(tilt)), 6), round(float(np.sin(tilt)), 6)]
     rows, columns = np.mgrid[:64, :64]
-    pixels = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 400, hu, air).astype("<i2")
+    pixels = np.where((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 < 400, hu, air).astype("<i2")
     if wrapped:
         data.BitsStored, data.HighBit, data.PixelRepresentation = 12, 11, 0
         pixels = pixels % 4096

@@ -52,6 +52,21 @@ def test_a_flip_is_left_right_and_of_the_slices_that_the_draw_says() -> None:
     assert np.array_equal(hu[flipped], Shelf.hu[GOOD][flipped][:, :, ::-1])
 
 
+def test_neighbours_come_with_their_slice_and_change_as_it_does() -> None:
+    seen = np.clip(np.arange(ROWS)[:, None] + [-1, 0, 1], 0, ROWS - 1)
+    rows = np.array([0, 20, 39, 3])
+    augment = Augment(flip=0.5, shift_hu=50.0)
+    read = BatchReader(Shelf(), LABELS, augment, seed=5, neighbours=seen)
+    assert read[Draw(rows, None)].hu.shape == (4, 3, SIDE, SIDE)
+    assert np.array_equal(read[Draw(rows, None)].hu, Shelf.hu[[[0, 0, 1], [19, 20, 21], [38, 39, 39], [2, 3, 4]]])
+    epoch = next(n for n in range(20) if augment.flipped(rows, seed=5, epoch=n).sum() == 2)
+    hu, flipped = read[Draw(rows, epoch)].hu.numpy(), augment.flipped(rows, seed=5, epoch=epoch)
+    plain = np.where(flipped[:, None, None, None], Shelf.hu[seen[rows]][..., ::-1], Shelf.hu[seen[rows]])
+    inside = (hu > -1024) & (hu < 3071)
+    for moved, still, kept in zip(hu, plain, inside, strict=True):
+        assert len(np.unique((moved - still)[kept])) == 1  # one shift for all three
+
+
 def test_validation_is_never_changed() -> None:
     hu = reader(Augment(flip=1.0, noise_hu=9.0))[Draw(GOOD, None)].hu
     assert np.array_equal(hu[:, 0], Shelf.hu[GOOD])

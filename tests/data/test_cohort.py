@@ -189,6 +189,7 @@ def test_real_series_stand_in_the_order_of_the_independent_table(mini: Path, rsn
 
 def test_neighbours_stay_in_their_series_and_repeat_at_its_ends() -> None:
     table = pd.DataFrame({"patient_id": "p", "study_id": "s", "series_id": ["a", "a", "a", "b", "c", "c"]})
+    table["position_mm"] = np.arange(6.0)
     assert neighbour_rows(table, 3).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 3], [4, 4, 5], [4, 5, 5]]
     assert neighbour_rows(table, 1).tolist() == [[row] for row in range(6)]
     assert neighbour_rows(table, 5)[1].tolist() == [0, 0, 1, 2, 2]
@@ -197,8 +198,14 @@ def test_neighbours_stay_in_their_series_and_repeat_at_its_ends() -> None:
 
 def test_neighbours_are_of_the_same_patient() -> None:
     """A table of one's own may give one series to two patients."""
-    table = pd.DataFrame({"patient_id": ["p", "q", "q"], "study_id": "s", "series_id": "a"})
+    table = pd.DataFrame({"patient_id": ["p", "q", "q"], "study_id": "s", "series_id": "a", "position_mm": 0.0})
     assert neighbour_rows(table, 3).tolist() == [[0, 0, 0], [1, 1, 2], [1, 2, 2]]
+
+
+def test_a_slice_whose_place_is_not_known_is_nobodys_neighbour() -> None:
+    positions = [0.0, 5.0, np.nan, np.nan]  # in a cohort's order
+    table = pd.DataFrame({"patient_id": "p", "study_id": "s", "series_id": "a", "position_mm": positions})
+    assert neighbour_rows(table, 3).tolist() == [[0, 0, 1], [0, 1, 1], [2, 2, 2], [3, 3, 3]]
 
 
 @pytest.mark.parametrize("slices", [0, 2, -1])

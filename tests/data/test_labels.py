@@ -52,7 +52,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path, good: 
     [
         (lambda rows: [*rows, "ID_b_any,1"], "ID_b has two different labels for any"),
         (lambda rows: rows[1:], "ID_a has no label for epidural"),
-        (lambda rows: rows[:-1], r"ID_b has no label for any \(1 images have one for epidural only\)"),
+        (lambda rows: rows[:-1], r"ID_b has no label for any \(1 image has one for epidural only\)"),
         (lambda rows: [*rows, "ID_a_any ,1"], "'ID_a_any ' does not end with one of"),
         (lambda rows: [*rows, ",1"], "does not end with one of"),
         (lambda rows: [*rows, "ID_c_any,1.5"], "line 14: a label is 0 or 1, not 1.5"),

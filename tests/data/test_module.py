@@ -98,6 +98,17 @@ def test_workers_change_nothing(kaggle: Path, num_workers: int) -> None:
         assert all(torch.equal(mine, yours) for mine, yours in zip(one, other, strict=True))
 
 
+def test_a_training_fed_from_the_devices_memory_gets_the_same_batches(kaggle: Path) -> None:
+    flip = Augment(flip=0.5)
+    fed, resident = opened(kaggle, augment=flip), opened(kaggle, augment=flip, resident=True)
+    cpu = torch.device("cpu")
+    for loader in ("train_dataloader", "val_dataloader"):
+        for one, other in zip(getattr(fed, loader)(), getattr(resident, loader)(), strict=True):
+            moved = resident.transfer_batch_to_device(other, cpu, 0)
+            assert all(torch.equal(mine, yours) for mine, yours in zip(one, moved, strict=True))
+    assert resident._resident is not None
+
+
 def test_a_repeated_label_is_seen_more_often_in_training_alone(kaggle: Path) -> None:
     once, thrice = opened(kaggle, batch_size=1), opened(kaggle, batch_size=1, repeat=Repeat(epidural=3))
     positive = {int(row) for row in np.flatnonzero(once.labels[:, 0]) if row in once.train_rows}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from ich.data.cohort import BadCohort
 from ich.data.labels import write_labels
@@ -48,6 +49,25 @@ def test_the_phantom_is_written_once_and_read_like_any_cohort(tmp_path: Path) ->
     assert len(before) == len(cohort.table) == len(labels)
     assert cohort.table["patient_id"].nunique() == 2
     assert {file: file.stat().st_mtime_ns for file in source.write().rglob("*.dcm")} == before
+
+
+def test_what_stopped_runs_left_of_phantoms_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "phantom"
+    for name in ("stopped", "running"):
+        (folder / f"{name}.unfinished" / "stage_2_train").mkdir(parents=True)
+    with FileLock(folder / "running.lock"):
+        Phantom(cache=tmp_path, patients=2, slices=4, difficulty="demo").write()
+    assert [path.name for path in folder.glob("*.unfinished")] == ["running.unfinished"]
+
+
+def test_latest_leads_to_the_slices_of_the_phantom_asked_for_last(tmp_path: Path) -> None:
+    link = tmp_path / "phantom" / "latest"
+    one, other = (Phantom(cache=tmp_path, patients=2, slices=4, difficulty="demo", seed=seed) for seed in (0, 1))
+    for source in (one, other, one):
+        root = source.write()
+        assert link.resolve() == root / "rsna-intracranial-hemorrhage-detection" / "stage_2_train"
+        assert {file.suffix for file in link.rglob("*")} == {".dcm"}
+    assert {path.suffix for path in link.parent.iterdir()} == {"", ".lock"}
 
 
 def test_another_recipe_is_another_phantom_with_another_digest(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ich.ct.geometry import HeadGeometry, Prepared
+from ich.ct.geometry import HeadGeometry, Prepared, SeriesGeometry
 from ich.data.cohort import Cohort, read_cohort
 from ich.data.store import BadStore, begin_store, open_store, prepare_store
 from tests.data.dicom_files import write_slice
@@ -234,3 +234,41 @@ def test_a_full_disk_is_named_and_what_is_written_stays(
     with pytest.raises(BadStore, match=r"No space left on device; data\.cache names another place; what is written"):
         prepare_store(cohort, SMALL, cache=tmp_path)
     assert {file.name for file in begun.folder.glob("0*")} == {"00000.bin", "00000.parquet"}
+
+
+@pytest.fixture
+def two_series(tmp_path: Path) -> Cohort:
+    """3 slices of one patient, 4 of another; each series has its disc in another place, and moves in it."""
+    for number in range(7):
+        series, z = divmod(number, 3) if number < 6 else (1, 3)
+        middle = (26 + 6 * series + z, 32)
+        names = {"image": f"ID_{number}", "series": f"ID_s{series}", "patient": f"ID_p{series}"}
+        write_slice(tmp_path / "in" / f"{number}.dcm", **names, z=z, hu=30 + number, middle=middle)
+    return read_cohort(tmp_path / "in")
+
+
+ALIGNED = SeriesGeometry(size=32)
+
+
+def test_a_series_is_laid_on_one_square_and_never_divided(two_series: Cohort, tmp_path: Path) -> None:
+    """Two of them do not fit in a shard of 5 slices, and one has more than a shard of 3."""
+    stores = {
+        in_shard: prepare_store(two_series, ALIGNED, cache=tmp_path / str(in_shard), shard_bytes=in_shard * TWO // 2)
+        for in_shard in (3, 5, 7)
+    }
+    assert {in_shard: len(store._starts) - 1 for in_shard, store in stores.items()} == {3: 2, 5: 2, 7: 1}
+    for store in stores.values():
+        assert np.array_equal(store.read(np.arange(7)), stores[7].read(np.arange(7)))
+        warps = store.columns(["series_id", "warp_origin_row", "warp_step_row"])
+        assert warps.groupby("series_id").nunique().to_numpy().tolist() == [[1, 1], [1, 1]]
+        assert store.columns(["warp_origin_row"])["warp_origin_row"].nunique() == 2
+    assert stores[7].digest != prepare_store(two_series, SMALL, cache=tmp_path / "single").digest
+
+
+def test_a_damaged_slice_of_a_series_leaves_the_others_where_they_are(two_series: Cohort, tmp_path: Path) -> None:
+    file = tmp_path / "in" / "1.dcm"
+    file.write_bytes(file.read_bytes()[:-100])
+    store = prepare_store(two_series, ALIGNED, cache=tmp_path / "cache")
+    assert store.index["image_id"].tolist() == [f"ID_{number}" for number in (0, 2, 3, 4, 5, 6)]
+    assert store.rejected["file"].tolist() == ["1.dcm"]
+    assert [int(one.max()) for one in store.read(np.arange(6))] == [30, 32, 33, 34, 35, 36]

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from ich.model.backbone import Backbone, BadWeights, UnknownHead, start_at
+from ich.model.backbone import Backbone, BadWeights, NoPretrained, UnknownHead, start_at
 
 
 @pytest.mark.parametrize("name", ["resnet50", "mobilenetv2_100", "efficientnet_b2", "test_byobnet"])
@@ -75,3 +75,37 @@ def test_a_text_is_no_weights_file(tmp_path: Path) -> None:
     (tmp_path / "weights.pth").write_text("no weights")
     with pytest.raises(BadWeights, match="no weights that can be read safely"):
         Backbone(name="test_byobnet", weights=tmp_path / "weights.pth").create(3)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "own"),
+    [("vit_tiny_patch16_224", 64, 224), ("swin_tiny_patch4_window7_224", 256, 224), ("beit_base_patch16_224", 96, 224)],
+)
+def test_a_network_of_one_image_size_refuses_another_and_says_its_own(name: str, size: int, own: int) -> None:
+    with pytest.raises(ValueError, match=rf"{name} takes images of {own} x {own} pixels .*; give geometry\.size={own}"):
+        Backbone(name=name).check_size(size)
+    Backbone(name=name).check_size(own)
+
+
+@pytest.mark.parametrize("size", [64, 96, 511])
+def test_a_convolutional_network_takes_any_size(size: int) -> None:
+    Backbone(name="resnet18").check_size(size)
+
+
+def test_weights_that_cannot_be_fetched_are_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def no_network(address: str, timeout: float) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    with pytest.raises(
+        NoPretrained, match=r"timm/resnet18\.a1_in1k could not be fetched \(no route.*model\.weights=FILE"
+    ):
+        Backbone(name="resnet18", pretrained=True).create(3)
+
+
+def test_a_tag_or_weights_that_there_are_not_are_refused_at_once() -> None:
+    with pytest.raises(RuntimeError, match=r"Invalid pretrained tag \(nope\) for resnet50"):
+        Backbone(name="resnet50.nope")
+    with pytest.raises(ValueError, match="timm has no weights of coatnet_0_224; give weights=FILE"):
+        Backbone(name="coatnet_0_224", pretrained=True)

@@ -16,6 +16,7 @@ scanner      the head's place in the scanner, holder, blur, noise
 study        one patient; a slice rendered
 header       a slice as a DICOM file
 fault        what is wrong with real data, at its real rate
+example      one small slice that is nobody's
 cohort       a folder of them
 """
 

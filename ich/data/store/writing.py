@@ -5,6 +5,7 @@ folder, so that what it holds is the same bytes however it came about.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from ich.ct.dicom import BadSlice
-from ich.ct.geometry import FullGeometry, HeadGeometry
-from ich.data.cohort import COLUMNS, Cohort
+from ich.ct.dicom import BadSlice, Slice
+from ich.ct.geometry import Geometry
+from ich.data.cohort import COLUMNS, Cohort, series_ranges
 from ich.data.store.reading import (
     DESCRIPTION,
     FORMAT,
@@ -43,7 +44,7 @@ ROW_GROUP = 2**16
 
 def prepare_store(
     cohort: Cohort,
-    geometry: HeadGeometry | FullGeometry,
+    geometry: Geometry,
     *,
     cache: Path,
     report: Report | None = None,
@@ -56,9 +57,7 @@ def prepare_store(
     return open_store(unfinished.folder)
 
 
-def begin_store(
-    cohort: Cohort, geometry: HeadGeometry | FullGeometry, *, cache: Path, shard_bytes: int = SHARD_BYTES
-) -> "Unfinished":
+def begin_store(cohort: Cohort, geometry: Geometry, *, cache: Path, shard_bytes: int = SHARD_BYTES) -> "Unfinished":
     """The folder of a store with its description. One that was begun keeps its shards, whatever `shard_bytes` says."""
     described: dict[str, Any] = {
         "format": FORMAT,
@@ -68,7 +67,8 @@ def begin_store(
     _keep_cohort(cohort, cache / "cohort" / f"{described['cohort']}.parquet")
     folder = cache / "store" / digest_of(described)
     in_shard = max(1, shard_bytes // (2 * geometry.size**2))
-    described |= {"slices_in_shard": in_shard, "shards": -(-len(cohort.table) // in_shard)}
+    divided = _divide(cohort, in_shard, by_series=geometry.by_series)
+    described |= {"slices_in_shard": in_shard, "shards": len(divided)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
@@ -76,14 +76,31 @@ def begin_store(
                 with whole(folder / DESCRIPTION) as file:
                     file.write((json.dumps(described, indent=2, sort_keys=True) + "\n").encode())
         found = json.loads((folder / DESCRIPTION).read_text())
-        in_shard, shards = int(found["slices_in_shard"]), int(found["shards"])
+        if in_shard != int(found["slices_in_shard"]):
+            in_shard = int(found["slices_in_shard"])
+            divided = _divide(cohort, in_shard, by_series=geometry.by_series)
+        shards = int(found["shards"])
     except OSError as error:
         raise _unwritable(folder, error) from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadStore(f"{folder}: damaged: {error}; {WRITE_ANEW}") from error
-    if shards != -(-len(cohort.table) // in_shard):
+    if shards != len(divided):
         raise BadStore(f"{folder}: damaged: {shards} shards of {in_shard} slices are another cohort's; {WRITE_ANEW}")
-    return Unfinished(folder=folder, cohort=cohort, geometry=geometry, in_shard=in_shard)
+    return Unfinished(folder=folder, cohort=cohort, geometry=geometry, divided=divided)
+
+
+def _divide(cohort: Cohort, in_shard: int, *, by_series: bool) -> list[range]:
+    """The rows of each shard: `in_shard` of them, or whole series of that many at most, unless one alone has more."""
+    count = len(cohort.table)
+    if not by_series:
+        return [range(start, min(start + in_shard, count)) for start in range(0, count, in_shard)]
+    divided: list[range] = []
+    for series in series_ranges(cohort.table):
+        if divided and series.stop - divided[-1].start <= in_shard:
+            divided[-1] = range(divided[-1].start, series.stop)
+        else:
+            divided.append(series)
+    return divided
 
 
 def _keep_cohort(cohort: Cohort, path: Path) -> None:
@@ -110,8 +127,8 @@ class Unfinished:
 
     folder: Path
     cohort: Cohort
-    geometry: HeadGeometry | FullGeometry
-    in_shard: int
+    geometry: Geometry
+    divided: list[range]
 
     @property
     def is_whole(self) -> bool:
@@ -119,11 +136,7 @@ class Unfinished:
 
     @property
     def shards(self) -> list[Shard]:
-        count, step = len(self.cohort.table), self.in_shard
-        return [
-            Shard(folder=self.folder, number=number, rows=range(start, min(start + step, count)))
-            for number, start in enumerate(range(0, count, step))
-        ]
+        return [Shard(folder=self.folder, number=number, rows=rows) for number, rows in enumerate(self.divided)]
 
     def write(self, report: Report | None = None) -> None:
         """Every shard that is missing. Where another process has one, first the others, then what it may leave."""
@@ -155,23 +168,40 @@ class Unfinished:
 
     def _prepare(self, rows: range, report: Report | None) -> Any:
         """Cohort row and slice of each row: each file's pixels once, in order, a little ahead of the writing."""
-        known = self.cohort.table.iloc[rows.start : rows.stop][list(COLUMNS)].to_dict("records")
-        files = [str(row["file"]) for row in known]
-        for done, (row, entry) in enumerate(zip(known, in_order(self._entry, files, ahead=AHEAD), strict=True), 1):
-            yield row, entry
-            if report:
-                report(rows.start + done, len(self.cohort.table))
+        table = self.cohort.table.iloc[rows.start : rows.stop][list(COLUMNS)]
+        known = table.to_dict("records")
+        if self.geometry.by_series:
+            together = [known[series.start : series.stop] for series in series_ranges(table)]
+            ahead = (os.cpu_count() or 1) + 1
+        else:
+            together, ahead = [[row] for row in known], AHEAD
+        done = rows.start
+        for some, entries in zip(together, in_order(self._entries, together, ahead=ahead), strict=True):
+            for row, entry in zip(some, entries, strict=True):
+                yield row, entry
+                done += 1
+                if report:
+                    report(done, len(self.cohort.table))
 
-    def _entry(self, name: str) -> Entry | BadSlice:
+    def _entries(self, rows: list[dict[Any, Any]]) -> list[Entry | BadSlice]:
+        """One slice, or all of a series: those that can be read are laid on one square."""
+        read = [self._read(str(row["file"])) for row in rows]
+        good = [one for one in read if isinstance(one, Slice)]
+        positions = [row["position_mm"] for row, one in zip(rows, read, strict=True) if isinstance(one, Slice)]
+        spacings = [one.header.spacing_mm for one in good]
+        prepared = self.geometry.prepare_series([one.hu for one in good], spacings, positions)
+        entries = iter([Entry.of(one, squared) for one, squared in zip(good, prepared, strict=True)])
+        return [next(entries) if isinstance(one, Slice) else one for one in read]
+
+    def _read(self, name: str) -> Slice | BadSlice:
         try:
-            one = self.cohort.files.read_slice(name, spacing_required=self.geometry.spacing_required)
+            return self.cohort.files.read_slice(name, spacing_required=self.geometry.spacing_required)
         except BadSlice as bad:
             # Its header was read a moment ago: what is no DICOM now is no damaged slice, left out for ever.
             if bad.reason in ("empty", "not_dicom"):
                 detail = f"it vanished or changed while slices were prepared ({bad.detail})"
                 raise BadStore(f"{bad.path}: {detail}; start again: what is written stays good") from bad
             return bad
-        return Entry.of(one, self.geometry.prepare(one.hu, one.header.spacing_mm))
 
     def finish(self) -> None:
         """One index of all shards; with it the store is whole."""

@@ -2,18 +2,34 @@
 
 store        where runs are kept, and the command that shows them
 sender       metrics from a thread of their own, an end that no signal disturbs
+outbox       what a server did not take, kept on disk
 run          one run: what it holds, how it ends
 sweep        a multirun: one parent, its children
 checkpoint   `runs:/ID` to its files
+model        a checkpoint as a model that MLflow serves; `served` is its code there
 """
 
 from ich.report.tracking.checkpoint import KeptRun, UnknownCheckpoint, UnknownRun, find_run, resolve_checkpoint
+from ich.report.tracking.model import log_model
+from ich.report.tracking.outbox import send_all
 from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run
 from ich.report.tracking.store import TrackingFailed, ui_command
-from ich.report.tracking.sweep import JobsFailed, open_sweep, swept_keys
+from ich.report.tracking.sweep import (
+    DIGEST_TAG,
+    SWEPT_TAG,
+    Child,
+    JobsFailed,
+    finished_child,
+    open_sweep,
+    read_children,
+    swept_keys,
+)
 
 __all__ = [
+    "DIGEST_TAG",
     "PARENT_VARIABLE",
+    "SWEPT_TAG",
+    "Child",
     "JobsFailed",
     "KeptRun",
     "Run",
@@ -21,9 +37,13 @@ __all__ = [
     "UnknownCheckpoint",
     "UnknownRun",
     "find_run",
+    "finished_child",
+    "log_model",
     "open_run",
     "open_sweep",
+    "read_children",
     "resolve_checkpoint",
+    "send_all",
     "swept_keys",
     "ui_command",
 ]

@@ -7,15 +7,25 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ich.config.files import PROJECT
+from ich.report.tracking.outbox import COMMAND, Outbox
 from ich.report.tracking.sender import Sender, signals_held, within
-from ich.report.tracking.store import TrackingFailed, connect, experiment_id, failures_named, local_path
+from ich.report.tracking.store import (
+    TrackingFailed,
+    ask_server,
+    connect,
+    experiment_id,
+    failures_named,
+    local_path,
+    on_server,
+)
 
 if TYPE_CHECKING:
     import mlflow
@@ -31,6 +41,8 @@ PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
+SOURCE_TAG = "mlflow.source.name"
+COMMIT_TAG = "mlflow.source.git.commit"
 
 FAILURE_TAG = "failure"
 CLOSING_SECONDS = 60
@@ -46,13 +58,16 @@ class Run:
     """A run that is open.
 
     Metrics are sent from a thread of their own: a server that stopped answering blocks a call for half a minute, and a
-    training must not wait for it. Files, texts and tags are sent at once and raise TrackingFailed.
+    training must not wait for it. Files, texts and tags are sent at once. What a server does not take is kept on disk
+    (`outbox`) and sent when it is back; in a database on this machine the same raises TrackingFailed.
     """
 
     def __init__(self, client: "mlflow.MlflowClient", run_id: str) -> None:
         self.id = run_id
         self._client = client
         self._sender = Sender(self._send)
+        self._outbox = Outbox(run_id)
+        self._lost = False
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
         """Metrics of one epoch; nan and infinity are kept as MLflow keeps them (infinity as the largest float)."""
@@ -63,16 +78,23 @@ class Run:
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """A copy of a file, under a folder of the run."""
-        with failures_named():
-            self._client.log_artifact(self.id, str(path), folder or None)
+        self._tell(
+            lambda: self._client.log_artifact(self.id, str(path), folder or None),
+            lambda: self._outbox.keep_file(path, folder),
+        )
 
     def log_text(self, text: str, name: str) -> None:
         """A text as the file `name` of the run."""
-        with failures_named():
-            self._client.log_text(self.id, text, name)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, Path(name).name)
+            path.write_text(text, encoding="utf-8")
+            above = Path(name).parent.as_posix()
+            self.log_file(path, "" if above == "." else above)
 
     def local_file(self, name: str) -> Path | None:
         """Where a file of the run lies on this machine; None where a server keeps it."""
+        if on_server():
+            return None
         with failures_named():
             folder = local_path(self._client.get_run(self.id).info.artifact_uri)
         return folder / name if folder else None
@@ -81,19 +103,48 @@ class Run:
         """Tags, cut at MLflow's limit."""
         from mlflow.entities import RunTag
 
-        with failures_named():
-            self._client.log_batch(self.id, tags=[RunTag(name, text[:TAG_LENGTH]) for name, text in tags.items()])
+        cut = {name: text[:TAG_LENGTH] for name, text in tags.items()}
+        self._tell(
+            lambda: self._client.log_batch(self.id, tags=[RunTag(name, text) for name, text in cut.items()]),
+            lambda: self._outbox.keep_tags(cut),
+        )
 
     def close(self, state: State, message: str = "") -> None:
         """Send what is left and write the state, whatever signal comes meanwhile. Raises TrackingFailed."""
         with signals_held():
-            within(CLOSING_SECONDS, lambda: self._close(state, message))
+            try:
+                within(CLOSING_SECONDS, lambda: self._close(state, message))
+            except TrackingFailed as failure:
+                if not on_server():
+                    raise
+                self._keep_end(state, message, failure)
+
+    def _tell(self, send: Callable[[], object], keep: Callable[[], None]) -> None:
+        """Send; after a server's first silence keep what follows, so that nobody waits for it again and again."""
+        if not self._lost:
+            try:
+                with failures_named():
+                    send()
+            except TrackingFailed as failure:
+                if not on_server():
+                    raise
+                self._lost = True
+                log.warning("the record is kept on disk until the server is back: %s", failure)
+            else:
+                return
+        keep()
 
     def _close(self, state: State, message: str) -> None:
+        if on_server():
+            ask_server()  # before a silent one is waited for
+        if self._lost:
+            self._outbox.send(self._client)
+            self._lost = False
         try:
             self._sender.end()
         except TrackingFailed as failure:
-            self._end("FAILED" if state == "FINISHED" else state, message or str(failure))
+            if not on_server():
+                self._end("FAILED" if state == "FINISHED" else state, message or str(failure))
             raise
         self._end(state, message)
 
@@ -102,6 +153,14 @@ class Run:
             self._client.set_terminated(self.id, state)
         if message:
             self.set_tags({FAILURE_TAG: message, NOTE_TAG: message})
+
+    def _keep_end(self, state: State, message: str, failure: TrackingFailed) -> None:
+        self._outbox.keep_metrics(self._sender.unsent)
+        if message:
+            self._outbox.keep_tags({FAILURE_TAG: message[:TAG_LENGTH], NOTE_TAG: message[:TAG_LENGTH]})
+        self._outbox.keep_end(state)
+        said = "the server did not take all of run %s (%s); it is kept in %s, and sent by: %s"
+        log.warning(said, self.id, failure, self._outbox.folder, COMMAND)
 
     def _send(self, metrics: Sequence["mlflow.entities.Metric"]) -> None:
         with failures_named():
@@ -117,25 +176,31 @@ def open_run(
     parent_id: str | None = None,
     experiment: str = "ich",
     command: Sequence[str] | None = None,
+    again: str | None = None,
 ) -> Iterator[Run]:
     """A new run, open for the block: FINISHED after it, FAILED (with the message) by an exception, KILLED by a signal.
 
     `parent_id` is the multirun it belongs to (by default the one in ICH_PARENT_RUN), `command` what started it (by
-    default this process's command line). Raises TrackingFailed where runs cannot be kept.
+    default this process's command line), `again` the id of a run to go on with instead of a new one. Raises
+    TrackingFailed where runs cannot be kept.
     """
     client = connect()
     parent_id = parent_id or os.environ.get(PARENT_VARIABLE)
     tags = {
-        "mlflow.source.name": shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]])[:TAG_LENGTH],
+        SOURCE_TAG: shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]])[:TAG_LENGTH],
         "mlflow.source.type": "LOCAL",
         **_user(),
-        **_code_version(),
+        **code_version(),
         **({PARENT_TAG: parent_id} if parent_id else {}),
         **tags,
     }
     with failures_named():
-        created = client.create_run(experiment_id(client, experiment), tags=tags, run_name=name)
-    run = Run(client, created.info.run_id)
+        if again:
+            client.update_run(again, status="RUNNING")
+        else:
+            again = client.create_run(experiment_id(client, experiment), tags=tags, run_name=name).info.run_id
+    run = Run(client, again)
+    run.set_tags(tags)
     try:
         _log_params(client, run.id, params)
         yield run
@@ -182,7 +247,7 @@ def _user() -> dict[str, str]:
     return {}
 
 
-def _code_version() -> dict[str, str]:
+def code_version() -> dict[str, str]:
     """The commit of the code, and whether it was changed since; nothing where there is no git or no repository."""
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
@@ -192,4 +257,4 @@ def _code_version() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         return {}
     commit, dirty, _ = described.partition("-dirty")
-    return {"mlflow.source.git.commit": commit, "mlflow.source.git.dirty": str(bool(dirty)).lower()}
+    return {COMMIT_TAG: commit, "mlflow.source.git.dirty": str(bool(dirty)).lower()}

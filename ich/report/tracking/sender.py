@@ -41,6 +41,11 @@ class Sender:
         self._unsent.extend(rows)
         self._wake.put(None)
 
+    @property
+    def unsent(self) -> list["mlflow.entities.Metric"]:
+        """What is not known to have arrived."""
+        return [*self._unsent]
+
     def end(self) -> None:
         """Wait for the thread and send what is left. Raises TrackingFailed."""
         self._ended = True

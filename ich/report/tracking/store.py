@@ -27,6 +27,7 @@ SERVER = ("http://", "https://")
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # a new database would tell of each of its tables
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; MLflow's 7 block a call to a dead server for 246 s
 }
 """What MLflow is told before its first import, where the user has not."""
@@ -49,6 +50,11 @@ def shown_uri() -> str:
     return re.sub(r"//[^/@]*@", "//", tracking_uri())
 
 
+def on_server() -> bool:
+    """Whether runs are kept by a server, which may go away and come back."""
+    return tracking_uri().startswith(SERVER)
+
+
 def connect() -> "mlflow.MlflowClient":
     """A client of the place where runs are kept; a new sqlite database is made first. Raises TrackingFailed."""
     for name, value in SETTINGS.items():
@@ -57,14 +63,26 @@ def connect() -> "mlflow.MlflowClient":
     database = _sqlite_file(uri)
     if database:
         _create_database(database)
-    elif uri.startswith(SERVER):
-        _ask(uri)
+    elif on_server():
+        ask_server()
     from mlflow.tracking import MlflowClient  # imported late: it takes seconds
 
     with failures_named():
-        client = MlflowClient(tracking_uri=uri)
+        client = _client(uri, MlflowClient)
         client.search_experiments(max_results=1)  # a database of another version is refused here
     return client
+
+
+def _client(uri: str, make: "type[mlflow.MlflowClient]") -> "mlflow.MlflowClient":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return make(tracking_uri=uri)
+    except MlflowException as error:
+        if "unsupported URI" not in str(error):
+            raise
+        takes = f"{SQLITE}FILE, http://SERVER or the address of a database"
+        raise TrackingFailed(f"{shown_uri()}: MLflow keeps no runs there; {URI_VARIABLE} takes {takes}") from error
 
 
 def experiment_id(client: "mlflow.MlflowClient", name: str) -> str:
@@ -99,7 +117,7 @@ def local_path(uri: str) -> Path | None:
 
 def ui_command() -> str:
     """What opens the runs: a command, or the address of a server."""
-    if tracking_uri().startswith(SERVER):
+    if on_server():
         return shown_uri()
     if (
         tracking_uri() == _sqlite_uri(PROJECT / "mlflow.db")
@@ -156,10 +174,10 @@ def _create_artifacts(artifacts: Path) -> None:
         shutil.copyfile(PROJECT / "mlruns.gitignore", artifacts / ".gitignore")
 
 
-def _ask(uri: str) -> None:
+def ask_server() -> None:
     """Refuse a server that does not answer, before MLflow retries for long; any answer will do."""
     try:
-        urllib.request.urlopen(uri, timeout=ANSWER_SECONDS).close()
+        urllib.request.urlopen(tracking_uri(), timeout=ANSWER_SECONDS).close()
     except urllib.error.HTTPError:
         return
     except OSError as error:

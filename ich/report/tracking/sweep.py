@@ -1,21 +1,50 @@
-"""A multirun: one parent run, whose children are opened inside."""
+"""A multirun: one parent run, whose children are opened inside; stopped halfway, the same command goes on with it."""
 
+import contextlib
 import os
+import shlex
+import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
 
 from ich.errors import InputError
-from ich.report.tracking.run import PARENT_TAG, PARENT_VARIABLE, Run, open_run
-from ich.report.tracking.store import connect, failures_named
+from ich.progress import counted
+from ich.report.tracking.run import COMMIT_TAG, PARENT_TAG, PARENT_VARIABLE, SOURCE_TAG, Run, code_version, open_run
+from ich.report.tracking.store import connect, experiment_id, failures_named
+
+if TYPE_CHECKING:
+    import mlflow
 
 SWEPT_VARIABLE = "ICH_SWEPT_KEYS"
 """The keys of a multirun that have several values; set by open_sweep, inherited by processes."""
+SWEPT_TAG = "swept."
+"""Before a swept key: a child's own value of it."""
+DIGEST_TAG = "config_digest"
+"""Of a child's whole configuration."""
+PROCESS_TAG = "process"
+"""The process that holds a sweep open: host, number and start."""
 
 
 class JobsFailed(InputError):
     """Jobs of a sweep did not end well, and the launcher went on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """One job of a sweep: its own values of the swept keys, and its metrics at its best epoch."""
+
+    id: str
+    state: str
+    swept: dict[str, str]
+    epoch: int | None
+    metrics: dict[str, float]
 
 
 @contextmanager
@@ -23,20 +52,54 @@ def open_sweep(command: Sequence[str]) -> Iterator[Run]:
     """The parent run of a multirun, told by its words after the door's name (`-m optimizer.lr=1e-4,3e-4`).
 
     Runs opened in the block, also in other processes that it starts, become its children. Its state is theirs: FAILED
-    where one failed or was never closed, which a launcher of processes may not tell (raises JobsFailed).
+    where one failed or was never closed, which a launcher of processes may not tell (raises JobsFailed). A parent of
+    the same command and commit that was stopped or failed is opened again.
     """
     swept = [word for word in command if "=" in word and ("," in word or word.startswith("hydra.sweeper"))]
     words = [Path(sys.argv[0]).name, *command]
-    with open_run(name=" ".join(["sweep", *swept])[:250], params={}, tags={}, command=words) as parent:
+    begun = time.time_ns() // 1_000_000
+    name, tags = " ".join(["sweep", *swept])[:250], {PROCESS_TAG: _process()}
+    with open_run(name=name, params={}, tags=tags, command=words, again=_unfinished(words)) as parent:
         keys = ",".join(word.partition("=")[0].lstrip("+") for word in swept)
         with _environment({PARENT_VARIABLE: parent.id, SWEPT_VARIABLE: keys}):
             yield parent
-        _check_children(parent.id)
+        _check_children(parent.id, since=begun)
 
 
 def swept_keys() -> list[str]:
     """The keys of which each job of this multirun has a value of its own; outside a multirun none."""
     return [key for key in os.environ.get(SWEPT_VARIABLE, "").split(",") if key]
+
+
+def finished_child(digest: str) -> str | None:
+    """The run in which a job of this multirun with the same configuration has finished already."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is None:
+        return None
+    for run in _latest_children(connect(), parent):
+        if run.info.status == "FINISHED" and run.data.tags.get(DIGEST_TAG) == digest:
+            return str(run.info.run_id)
+    return None
+
+
+def read_children(parent_id: str, *, monitor: str, names: Sequence[str]) -> list[Child]:
+    """Every job, first to last; metrics `names` are those of the epoch with the lowest `monitor`."""
+    client = connect()
+    found = []
+    for run in _latest_children(client, parent_id):
+        swept = {name.removeprefix(SWEPT_TAG): value for name, value in run.data.tags.items() if SWEPT_TAG in name}
+        with failures_named():
+            history = client.get_metric_history(run.info.run_id, monitor)
+            best = min(history, key=lambda point: (point.value, point.step), default=None)
+            metrics = {
+                name: point.value
+                for name in names
+                for point in client.get_metric_history(run.info.run_id, name)
+                if best and point.step == best.step
+            }
+        epoch = best.step if best else None
+        found.append(Child(id=run.info.run_id, state=run.info.status, swept=swept, epoch=epoch, metrics=metrics))
+    return found
 
 
 @contextmanager
@@ -54,14 +117,57 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _check_children(parent_id: str) -> None:
+def _unfinished(words: Sequence[str]) -> str | None:
+    """The newest parent of the same command and commit, unless it finished or its process still lives."""
     client = connect()
     with failures_named():
+        runs = client.search_runs([experiment_id(client, "ich")], order_by=["attributes.start_time DESC"])
+    for run in runs:
+        tags = run.data.tags
+        if PROCESS_TAG in tags and tags.get(SOURCE_TAG) == shlex.join(words):
+            same = tags.get(COMMIT_TAG) == code_version().get(COMMIT_TAG)
+            open_elsewhere = run.info.status == "RUNNING" and _lives(tags[PROCESS_TAG])
+            return None if run.info.status == "FINISHED" or open_elsewhere or not same else str(run.info.run_id)
+    return None
+
+
+def _process() -> str:
+    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.0f}"
+
+
+def _lives(process: str) -> bool:
+    """Whether that process is still there; what runs on another machine is left alone."""
+    host, _, rest = process.partition(" ")
+    if host != socket.gethostname():
+        return True
+    number, _, started = rest.partition(" ")
+    with contextlib.suppress(psutil.NoSuchProcess, ValueError):
+        return abs(psutil.Process(int(number)).create_time() - float(started)) < 2
+    return False
+
+
+def _latest_children(client: "mlflow.MlflowClient", parent_id: str) -> "list[mlflow.entities.Run]":
+    """The last run of each job, in the order in which they were begun."""
+    with failures_named():
         experiment = client.get_run(parent_id).info.experiment_id
-        children = client.search_runs([experiment], f"tags.{PARENT_TAG} = '{parent_id}'")
-        lost = [run.info.run_id for run in children if run.info.status == "RUNNING"]
-        for run_id in lost:  # nobody is left to write its state
-            client.set_terminated(run_id, "FAILED")
+        runs = client.search_runs(
+            [experiment], f"tags.{PARENT_TAG} = '{parent_id}'", order_by=["attributes.start_time ASC"]
+        )
+    return [*{run.data.tags.get(DIGEST_TAG, run.info.run_id): run for run in runs}.values()]
+
+
+def _check_children(parent_id: str, *, since: int) -> None:
+    """What earlier attempts left unfinished does not count (`since`, in milliseconds)."""
+    client = connect()
+    children = [
+        run
+        for run in _latest_children(client, parent_id)
+        if run.info.status == "FINISHED" or run.info.start_time >= since
+    ]
+    with failures_named():
+        for run in children:
+            if run.info.status == "RUNNING":  # nobody is left to write its state
+                client.set_terminated(run.info.run_id, "FAILED")
     failed = [run.info.run_id for run in children if run.info.status != "FINISHED"]
     if failed:
-        raise JobsFailed(f"{len(failed)} of {len(children)} jobs did not finish: {', '.join(failed)}")
+        raise JobsFailed(f"{len(failed)} of {counted(len(children), 'job')} did not finish: {', '.join(failed)}")

@@ -129,6 +129,12 @@ def test_the_file_store_that_mlflow_gave_up_is_refused_in_its_words(
     assert "sqlite" in refusal()
 
 
+def test_an_address_of_no_kind_that_mlflow_knows_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "foo://")
+    takes = "MLFLOW_TRACKING_URI takes sqlite:///FILE, http://SERVER or the address of a database"
+    assert refusal() == f"foo://: MLflow keeps no runs there; {takes}"
+
+
 def test_a_database_of_another_mlflow_is_refused_in_its_words(other: Path) -> None:
     with sqlite3.connect(other / "mlflow.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
