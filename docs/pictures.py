@@ -29,7 +29,7 @@ from ich.config.files import PROJECT
 from ich.ct.geometry import HeadGeometry
 from ich.data.phantom import Study, draw_study, render
 from ich.findings import KINDS
-from ich.report import figures
+from ich.report import charts, figures
 
 PICTURES = PROJECT / "docs" / "pictures"
 STUDY: dict[str, Any] = {"seed": 4, "slices": 32, "difficulty": "base", "noise": 1.0}
@@ -53,7 +53,7 @@ def draw_phantom(path: Path) -> None:
         study = draw_study(**STUDY, number=number, kinds=(kind,))
         blood = [render(study, place).blood.sum() for place in range(STUDY["slices"])]
         pictures.append(_picture(study, kind, place=int(np.argmax(blood))))
-    figures.save(figures.windows_figure(pictures), path)
+    charts.save(figures.windows_figure(pictures), path)
 
 
 def _picture(study: Study, caption: str, *, place: int) -> figures.Picture:

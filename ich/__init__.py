@@ -7,6 +7,7 @@ An import points only to an earlier line of this map:
     findings          the six findings, their order and their weights
     progress          progress bars
     metric            the challenge's metric and its company, exact
+    calibration       temperature and bias of each label, so that probabilities are rates
     config            compose, check, build an experiment from YAML
     ct                physics of CT: dicom, head, geometry, windowing
     data              files to batches: phantom, labels, cohort, split, store, augment, batches, source, module
@@ -16,6 +17,7 @@ An import points only to an earlier line of this map:
     report            what people read: tracking, figures
     prepare           a door: slices to a store, once
     explore           a door: what the data are, on one page
+    evaluate          a door: what predictions are worth
     sync              a door: what a tracking server did not take is sent
 """
 

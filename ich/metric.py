@@ -4,6 +4,8 @@ Labels are 0 or 1, probabilities lie in [0, 1], both in rows of six in the order
 all slices of an epoch, gathered from all processes, each once: a mean of batch means would weigh a slice by its batch.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float64
 from numpy.typing import ArrayLike
@@ -16,6 +18,15 @@ CLIP = 1e-15
 
 THRESHOLD = 0.5
 """A finding is predicted from this probability on."""
+
+
+class Counts(NamedTuple):
+    """Of each label: slices, those that show it, those predicted to, and both at once. Many tables stand in rows."""
+
+    slices: Float64[np.ndarray, "*tables 6"]
+    there: Float64[np.ndarray, "*tables 6"]
+    found: Float64[np.ndarray, "*tables 6"]
+    hits: Float64[np.ndarray, "*tables 6"]
 
 
 def probabilities(logits: ArrayLike) -> Float64[np.ndarray, "*shape"]:
@@ -49,11 +60,13 @@ def score(labels: ArrayLike, probabilities: ArrayLike, *, prevalence: ArrayLike 
     """Every metric by name: a name with a finding (`recall/epidural`) is one label's, a plain name is over all labels.
 
     - `weighted_log_loss`; where the training fold's `prevalence` is given also `floor` and `skill` = 1 - score / floor.
+    - `brier`: the mean of the labels' mean squared errors (Brier, 1950).
     - `precision`, `recall`, `f1`, `accuracy`: means over the labels with a positive slice (no `accuracy` if none has).
     - `precision_micro`, `recall_micro`, `f1_micro`: from the counts of all six labels together.
-    - `auc`, `average_precision`: means over the labels with both classes; absent where none has.
-    - of each label: `log_loss/…`, `precision/…`, `recall/…`, `f1/…`, `accuracy/…`, `predicted_positives/…`, `auc/…`,
-      `average_precision/…`. With one class only, a label has no recall, no AUC and no average precision.
+    - `specificity`, `auc`, `average_precision`: means over the labels with both classes; absent where none has.
+    - of each label: `log_loss/…`, `brier/…`, `precision/…`, `recall/…`, `specificity/…`, `f1/…`, `accuracy/…`,
+      `predicted_positives/…`, `auc/…`, `average_precision/…`. With one class only, a label has no recall, no
+      specificity, no AUC and no average precision.
 
     Precision, recall and F1 count as 0 where their denominator is 0 (scikit-learn's zero_division=0).
     Raises ValueError as weighted_log_loss does.
@@ -65,27 +78,45 @@ def score(labels: ArrayLike, probabilities: ArrayLike, *, prevalence: ArrayLike 
         floor = floor_log_loss(prevalence, positive)
         scores |= {"floor": floor, "skill": 1 - loss / floor}
     scores |= _by_label("log_loss", _log_losses(positive, p))
-    return scores | _decision_scores(positive, p >= THRESHOLD) | _ranking_scores(positive, p)
+    errors = _label_means((p - positive) ** 2)
+    scores |= {"brier": float(errors.mean())} | _by_label("brier", errors)
+    decided = decisions(count_decisions(positive, p >= THRESHOLD))
+    scores |= {name: float(value) for name, value in decided.items() if not np.isnan(value)}
+    return scores | _ranking_scores(positive, p)
 
 
-def _decision_scores(positive: Bool[np.ndarray, "n 6"], predicted: Bool[np.ndarray, "n 6"]) -> dict[str, float]:
-    hits = (positive & predicted).sum(axis=0)
-    found, there = predicted.sum(axis=0), positive.sum(axis=0)
+def count_decisions(positive: Bool[np.ndarray, "n 6"], predicted: Bool[np.ndarray, "n 6"]) -> Counts:
+    """What `decisions` asks for, of one table."""
+    there, found, hits = (
+        np.count_nonzero(some, axis=0).astype(np.float64) for some in (positive, predicted, positive & predicted)
+    )
+    return Counts(slices=np.full(len(FINDINGS), float(len(positive))), there=there, found=found, hits=hits)
+
+
+def decisions(counts: Counts) -> dict[str, Float64[np.ndarray, "*tables"]]:
+    """The metrics of yes and no by name, as `score` has them, of one table or of many; nan where one is not defined."""
+    slices, there, found, hits = counts
+    both = (there > 0) & (there < slices)
     labels = {
         "precision": _ratio(hits, found),
-        "recall": _ratio(hits, there),
+        "recall": np.where(both, _ratio(hits, there), np.nan),
         "f1": _ratio(2 * hits, found + there),
-        "accuracy": (positive == predicted).mean(axis=0),
+        "accuracy": _ratio(slices - there - found + 2 * hits, slices),
+        "specificity": np.where(both, _ratio(slices - there - found + hits, slices - there), np.nan),
     }
-    scores = {name: float(values[there > 0].mean()) if there.any() else 0.0 for name, values in labels.items()}
-    if not there.any():
-        del scores["accuracy"]  # 0 would be untrue
-    scores["precision_micro"] = float(_ratio(hits.sum(), found.sum()))
-    scores["recall_micro"] = float(_ratio(hits.sum(), there.sum()))
-    scores["f1_micro"] = float(_ratio(2 * hits.sum(), found.sum() + there.sum()))
-    for name, values in labels.items():
-        scores |= _by_label(name, values, among=_both_classes(positive) if name == "recall" else None)
-    return scores | _by_label("predicted_positives", found)
+    values = {
+        "precision": _mean(labels["precision"], there > 0, empty=0.0),
+        "recall": _mean(_ratio(hits, there), there > 0, empty=0.0),
+        "f1": _mean(labels["f1"], there > 0, empty=0.0),
+        "accuracy": _mean(labels["accuracy"], there > 0),  # 0 would be untrue
+        "specificity": _mean(labels["specificity"], both),
+        "precision_micro": _ratio(hits.sum(axis=-1), found.sum(axis=-1)),
+        "recall_micro": _ratio(hits.sum(axis=-1), there.sum(axis=-1)),
+        "f1_micro": _ratio(2 * hits.sum(axis=-1), (found + there).sum(axis=-1)),
+    }
+    for name, each in (labels | {"predicted_positives": found}).items():
+        values |= {f"{name}/{finding}": each[..., i] for i, finding in enumerate(FINDINGS)}
+    return values
 
 
 def _ranking_scores(positive: Bool[np.ndarray, "n 6"], p: Float64[np.ndarray, "n 6"]) -> dict[str, float]:
@@ -101,9 +132,12 @@ def _ranking_scores(positive: Bool[np.ndarray, "n 6"], p: Float64[np.ndarray, "n
 
 def _log_losses(positive: Bool[np.ndarray, "n 6"], p: Float64[np.ndarray, "n 6"]) -> Float64[np.ndarray, " 6"]:
     p = np.clip(p, CLIP, 1 - CLIP)
-    losses = -np.where(positive, np.log(p), np.log1p(-p))
+    return _label_means(-np.where(positive, np.log(p), np.log1p(-p)))
+
+
+def _label_means(values: Float64[np.ndarray, "n 6"]) -> Float64[np.ndarray, " 6"]:
     # numpy sums pairwise along contiguous memory only: down the columns, 400,000 slices err by 4e-12.
-    return np.asarray(np.ascontiguousarray(losses.T).mean(axis=1))
+    return np.asarray(np.ascontiguousarray(values.T).mean(axis=1))
 
 
 def _both_classes(positive: Bool[np.ndarray, "n 6"]) -> Bool[np.ndarray, " 6"]:
@@ -113,6 +147,14 @@ def _both_classes(positive: Bool[np.ndarray, "n 6"]) -> Bool[np.ndarray, " 6"]:
 def _ratio(part: ArrayLike, whole: ArrayLike) -> Float64[np.ndarray, "*labels"]:
     """One count over another, 0 where the other is 0."""
     return np.asarray(np.asarray(part) / np.maximum(whole, 1))
+
+
+def _mean(
+    values: Float64[np.ndarray, "*tables 6"], among: Bool[np.ndarray, "*tables 6"], *, empty: float = np.nan
+) -> Float64[np.ndarray, "*tables"]:
+    """The mean over some of the labels, `empty` where there are none."""
+    number = among.sum(axis=-1)
+    return np.asarray(np.where(number > 0, np.where(among, values, 0.0).sum(axis=-1) / np.maximum(number, 1), empty))
 
 
 def _by_label(name: str, values: np.ndarray, *, among: Bool[np.ndarray, " 6"] | None = None) -> dict[str, float]:

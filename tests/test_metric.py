@@ -12,8 +12,10 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
+    brier_score_loss,
     log_loss,
     precision_recall_fscore_support,
+    recall_score,
     roc_auc_score,
 )
 
@@ -148,6 +150,36 @@ def test_decisions_are_scikit_learns_over_the_labels_with_a_positive_slice(
 
 
 @given(answers())
+def test_each_brier_score_is_scikit_learns(answer: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, probabilities = answer
+    scores = metric.score(labels, probabilities)
+    expected = [brier_score_loss(labels[:, i], probabilities[:, i], pos_label=1) for i in range(6)]
+    assert [scores[f"brier/{finding}"] for finding in FINDINGS] == pytest.approx(expected, rel=1e-12, abs=1e-15)
+    assert scores["brier"] == pytest.approx(np.mean(expected), rel=1e-12, abs=1e-15)
+
+
+@given(answers())
+def test_specificity_is_scikit_learns_recall_of_the_negatives(answer: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, probabilities = answer
+    scores = metric.score(labels, probabilities)
+    both = [i for i in range(6) if 0 < labels[:, i].mean() < 1]
+    expected = {FINDINGS[i]: recall_score(labels[:, i], probabilities[:, i] >= 0.5, pos_label=0) for i in both}
+    found = {finding: scores[f"specificity/{finding}"] for finding in FINDINGS if f"specificity/{finding}" in scores}
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert scores.get("specificity") == (pytest.approx(np.mean([*expected.values()]), rel=1e-12) if both else None)
+
+
+@given(st.lists(answers(), min_size=1, max_size=4))
+def test_decisions_of_many_tables_are_those_of_each(tables: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    counts = [metric.count_decisions(labels == 1, probabilities >= 0.5) for labels, probabilities in tables]
+    together = metric.decisions(metric.Counts(*(np.stack(some) for some in zip(*counts, strict=True))))
+    for place, (labels, probabilities) in enumerate(tables):
+        scores = metric.score(labels, probabilities)
+        for name, values in together.items():
+            assert scores.get(name, np.nan) == pytest.approx(values[place], nan_ok=True), name
+
+
+@given(answers())
 def test_rankings_are_scikit_learns_where_a_label_has_both_classes(answer: tuple[np.ndarray, np.ndarray]) -> None:
     labels, probabilities = answer
     scores = metric.score(labels, probabilities)
@@ -166,11 +198,11 @@ def test_auc_counts_a_tie_as_half() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1])
-def test_a_label_of_one_class_has_no_recall_auc_or_average_precision(value: int) -> None:
+def test_a_label_of_one_class_has_no_recall_specificity_auc_or_average_precision(value: int) -> None:
     labels = np.repeat([[0], [1]], 6, axis=1)
     labels[:, 0] = value
     scores = metric.score(labels, np.full((2, 6), 0.7))
-    absent = {"recall/epidural", "auc/epidural", "average_precision/epidural"}
+    absent = {"recall/epidural", "specificity/epidural", "auc/epidural", "average_precision/epidural"}
     assert not absent & scores.keys()
     assert {name.replace("epidural", "any") for name in absent} <= scores.keys()
     assert {"precision/epidural", "f1/epidural", "log_loss/epidural", "predicted_positives/epidural"} <= scores.keys()
@@ -205,7 +237,7 @@ def test_nothing_predicted_is_precision_0_with_the_count_beside_it() -> None:
 def test_without_any_hemorrhage_precision_recall_and_f1_are_still_there() -> None:
     scores = metric.score(np.zeros((2, 6)), np.full((2, 6), 0.1))
     assert (scores["precision"], scores["recall"], scores["f1"], scores["recall_micro"]) == (0, 0, 0, 0)
-    assert not {"accuracy", "auc", "average_precision", "recall/any"} & scores.keys()
+    assert not {"accuracy", "specificity", "auc", "average_precision", "recall/any"} & scores.keys()
 
 
 def test_a_finding_is_predicted_from_one_half_on() -> None:

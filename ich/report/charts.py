@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import numpy as np
@@ -189,6 +190,14 @@ def layouts_chart(groups: pd.DataFrame, overall: float) -> Figure:
     axes.text(overall, -0.62, f"all slices: {overall:.1%}", ha="center", va="bottom", fontsize=9)
     axes.set_xlim(0, 1.75 * right)
     return figure
+
+
+def save(figure: Figure, path: Path, *, dpi: int = 110) -> None:
+    """Write a PNG or an SVG; equal figures give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nameless = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+    with rc_context({"svg.hashsalt": "ich"}):
+        figure.savefig(path, dpi=dpi, metadata=nameless)
 
 
 def _bars(

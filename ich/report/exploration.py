@@ -11,22 +11,17 @@ from matplotlib.figure import Figure
 from ich.ct.geometry import FullGeometry, HeadGeometry
 from ich.ct.windowing import Window
 from ich.data.cohort import Cohort
-from ich.errors import InputError
 from ich.findings import FINDINGS
-from ich.report import charts, figures
+from ich.report import charts
 from ich.report.examples import draw_gallery, draw_one
 from ich.report.layouts import describe_layouts
-from ich.report.page import Page, Section, render
+from ich.report.page import BadOutput, Page, Section, render
 
 PAGE, COUNTS = "index.html", "counts.csv"
 DPI = 160
 """Of pictures: sharp also on a fine screen."""
 PATIENTS = "The pictures show patients: keep this page and its files where the data themselves may lie."
 SYNTHETIC = "The cohort is synthetic: no picture shows a patient, and no number says anything about one."
-
-
-class BadOutput(InputError):
-    """A folder that cannot be written to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +122,7 @@ def write(found: Exploration, output: Path) -> Path:
         output.mkdir(parents=True, exist_ok=True)
         found.counts.to_csv(output / COUNTS, index=False)
         for plate in found.plates:
-            figures.save(plate.figure, output / plate.file, dpi=DPI)
+            charts.save(plate.figure, output / plate.file, dpi=DPI)
         page = output / PAGE
         page.write_text(render(_page(found, output)), encoding="utf-8")
     except OSError as error:

@@ -3,12 +3,10 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float64, Int16, UInt8
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -86,14 +84,6 @@ def caption(labels: UInt8[np.ndarray, " 6"], probabilities: Float64[np.ndarray, 
     """The kinds that are there, and the probability of any."""
     kinds = [kind for kind, label in zip(KINDS, labels, strict=False) if label]
     return f"{textwrap.fill(', '.join(kinds) or 'none', CAPTION_WIDTH)}\np(any) {probabilities[ANY]:.2f}"
-
-
-def save(figure: Figure, path: Path, *, dpi: int = 110) -> None:
-    """Write a PNG or an SVG; equal figures give equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nameless = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
-    with rc_context({"svg.hashsalt": "ich"}):
-        figure.savefig(path, dpi=dpi, metadata=nameless)
 
 
 def _show(axes: Axes, hu: np.ndarray, window: Window, title: str) -> None:

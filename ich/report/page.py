@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from ich.errors import InputError
+
 STYLE = """\
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1f2328; background: #fff;
@@ -18,6 +20,10 @@ nav a { color: #1d4f7c; }
 table { border-collapse: collapse; margin: 1.25rem 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .2rem 1.25rem .2rem 0; border-bottom: 1px solid #d5dae0; vertical-align: top; }
 td.number, th.number { text-align: right; }
+td.number { white-space: pre; }
+.wide { overflow-x: auto; }
+.wide table { font-size: .85rem; line-height: 1.3; margin-top: 0; }
+.wide th, .wide td { padding-right: .9rem; }
 section { border-top: 1px solid #d5dae0; margin-top: 2.25rem; padding-top: 1.5rem; break-inside: avoid; }
 figure { margin: 0; }
 img { display: block; max-width: 100%; height: auto; }
@@ -26,13 +32,18 @@ figcaption { color: #3d4650; font-size: .92rem; margin-top: .75rem; overflow-wra
 KINDS_OF_PICTURE = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
+class BadOutput(InputError):
+    """A folder that cannot be written to."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A picture under its title and over what it says."""
+    """A picture, a table or both, under a title and over what they say; `rows` begin with a header."""
 
     title: str
-    picture: Path
     caption: str
+    picture: Path | None = None
+    rows: Sequence[Sequence[str]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +91,20 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _section(one: Section) -> str:
-    picture = base64.b64encode(one.picture.read_bytes()).decode()
-    kind = KINDS_OF_PICTURE[one.picture.suffix]
-    return (
-        f'<section id="{_anchor(one)}"><h2>{escape(one.title)}</h2><figure>'
-        f'<img alt="{escape(one.title)}" src="data:{kind};base64,{picture}">'
-        f"<figcaption>{escape(one.caption)}</figcaption></figure></section>"
+    return "".join(
+        [
+            f'<section id="{_anchor(one)}"><h2>{escape(one.title)}</h2><figure>',
+            _picture(one.title, one.picture) if one.picture else "",
+            f'<div class="wide">{"".join(_table(one.rows))}</div>' if one.rows else "",
+            f"<figcaption>{escape(one.caption)}</figcaption></figure></section>",
+        ]
     )
 
 
+def _picture(title: str, file: Path) -> str:
+    content = base64.b64encode(file.read_bytes()).decode()
+    return f'<img alt="{escape(title)}" src="data:{KINDS_OF_PICTURE[file.suffix]};base64,{content}">'
+
+
 def _anchor(one: Section) -> str:
-    return escape(one.picture.stem)
+    return escape(one.picture.stem if one.picture else one.title.lower().replace(" ", "_"))

@@ -20,11 +20,13 @@ from ich.config import compose
 from ich.data.module import HeadCT
 from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
-from ich.report import figures
+from ich.report import charts, figures
 from ich.report.lightning_logger import RunLogger
 from ich.report.tracking import DIGEST_TAG, SWEPT_TAG, Run, finished_child, log_model, open_run, swept_keys
 
 SHEET = Path("figures", "validation.png")
+PREVALENCE = "prevalence.csv"
+"""The training fold's, by label: what the floor is made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,9 @@ class RunRecorder(Callback):
         folds = self.folder / "folds.csv"
         data.folds[["image_id", "patient_id", "fold"]].to_csv(folds, index=False)
         self.run.log_file(folds)
+        prevalence = self.folder / PREVALENCE
+        pd.DataFrame({"label": FINDINGS, "prevalence": data.prevalence}).to_csv(prevalence, index=False)
+        self.run.log_file(prevalence)
         if len(data.left_out):
             data.left_out.to_csv(self.folder / "left_out.csv", index=False)
             self.run.log_file(self.folder / "left_out.csv")
@@ -154,7 +159,7 @@ def draw_validation(path: Path, data: HeadCT, scored: Scored) -> None:
         ]
         for name, places in rows.items()
     }
-    figures.save(figures.sheet_figure(sheet), path)
+    charts.save(figures.sheet_figure(sheet), path)
 
 
 def _name(cfg: DictConfig) -> str:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ich.model.learner import MONITOR
-from ich.report import figures
+from ich.report import charts
 from ich.report.charts import DARK, GREY, WIDTH, styled
 from ich.report.tracking import Child, Run, open_sweep, read_children
 
@@ -50,7 +50,7 @@ def write_sweep(parent: Run, children: Sequence[Child]) -> None:
                 logged = means.drop(columns="seeds").iloc[0].dropna()
                 parent.log_metrics({f"{of}/{name}": float(value) for (name, of), value in _split(logged)}, epoch=0)
         if best is not None:
-            figures.save(sweep_chart(jobs, keys), Path(folder) / "sweep.svg")
+            charts.save(sweep_chart(jobs, keys), Path(folder) / "sweep.svg")
         for file in sorted(Path(folder).iterdir()):
             parent.log_file(file)
     parent.set_tags(tags)

@@ -43,7 +43,11 @@ def test_help_and_cfg_import_no_torch(name: str, words: list[str]) -> None:
 
 def test_help_names_every_group_choice_and_key() -> None:
     said = door("--help").stdout
+    own = {default.group for default in files.defaults(files.CONF / "train.yaml")}
+    assert files.groups(files.CONF).keys() - own == {"table"}  # of ich.evaluate
     for group, choices in files.groups(files.CONF).items():
+        if group not in own:
+            continue
         assert f"\n{group}=\n" in said
         for choice in choices.values():
             assert choice.name in said

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ich.ct.geometry import HeadGeometry, Prepared, SeriesGeometry
+from ich.data.cohort import COLUMNS, Cohort, read_cohort
 from ich.data.store import BadStore, begin_store, open_store, prepare_store
 from tests.data.dicom_files import write_slice
 

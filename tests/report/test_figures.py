@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ich.findings import ANY
-from ich.report import figures
+from ich.report import charts, figures
 
 
 def picture(value: int = 40) -> figures.Picture:
@@ -45,5 +45,5 @@ def test_a_caption_names_the_kinds_that_are_there() -> None:
 
 def test_equal_figures_give_equal_files(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        figures.save(figures.sheet_figure({"row": [picture()]}), tmp_path / name)
+        charts.save(figures.sheet_figure({"row": [picture()]}), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

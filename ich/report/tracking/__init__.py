@@ -5,11 +5,11 @@ sender       metrics from a thread of their own, an end that no signal disturbs
 outbox       what a server did not take, kept on disk
 run          one run: what it holds, how it ends
 sweep        a multirun: one parent, its children
-checkpoint   `runs:/ID` to a file
+checkpoint   `runs:/ID` to its files
 model        a checkpoint as a model that MLflow serves; `served` is its code there
 """
 
-from ich.report.tracking.checkpoint import UnknownCheckpoint, resolve_checkpoint
+from ich.report.tracking.checkpoint import KeptRun, UnknownCheckpoint, UnknownRun, find_run, resolve_checkpoint
 from ich.report.tracking.model import log_model
 from ich.report.tracking.outbox import send_all
 from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run
@@ -31,9 +31,12 @@ __all__ = [
     "SWEPT_TAG",
     "Child",
     "JobsFailed",
+    "KeptRun",
     "Run",
     "TrackingFailed",
     "UnknownCheckpoint",
+    "UnknownRun",
+    "find_run",
     "finished_child",
     "log_model",
     "open_run",

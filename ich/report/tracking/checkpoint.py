@@ -1,7 +1,8 @@
-"""`runs:/ID` to the checkpoint file it names."""
+"""`runs:/ID` to the files it names: a checkpoint, predictions."""
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,49 @@ OFFERED = 3
 """Run ids named where one cannot be used."""
 
 
-class UnknownCheckpoint(InputError):
+class UnknownRun(InputError):
+    """A run that is not there, or that kept no such file."""
+
+
+class UnknownCheckpoint(UnknownRun):
     """A checkpoint that is not there: no such file, no such run, or a run that kept none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRun:
+    """A run as it was kept: its id, its name, its files."""
+
+    client: "mlflow.MlflowClient"
+    run: "mlflow.entities.Run"
+    cache: Path
+
+    @property
+    def id(self) -> str:
+        return str(self.run.info.run_id)
+
+    @property
+    def name(self) -> str:
+        return str(self.run.info.run_name)
+
+    def file(self, artifact: str) -> Path | None:
+        """A file of the run on this machine, downloaded where a server keeps it; None where the run has none such."""
+        with failures_named():
+            if not _has(self.client, self.run, artifact):
+                return None
+            return _fetch(self.client, self.run, artifact, self.cache)
+
+
+def find_run(
+    uri: str, artifact: str, *, cache: Path = PROJECT / "cache" / "downloads", refusal: type[UnknownRun] = UnknownRun
+) -> KeptRun:
+    """The run of `runs:/ID`, or of `runs:/latest` the newest, with this file. Raises UnknownRun, TrackingFailed."""
+    run_id = uri.removeprefix(SCHEME).partition("/")[0]
+    client = connect()
+    with failures_named():
+        run = _newest(client, artifact)[:1] if run_id == LATEST else _find(client, run_id)
+        if not run or not _has(client, run[0], artifact):
+            raise refusal(f"{uri}: {_problem(run_id, run, artifact)}; {_way_out(client, run_id, artifact)}")
+    return KeptRun(client=client, run=run[0], cache=cache)
 
 
 def resolve_checkpoint(uri: str, *, cache: Path = PROJECT / "cache" / "checkpoints") -> Path:
@@ -41,12 +83,10 @@ def resolve_checkpoint(uri: str, *, cache: Path = PROJECT / "cache" / "checkpoin
     run_id, _, which = uri.removeprefix(SCHEME).strip("/").partition("/")
     if which not in FILES:
         raise UnknownCheckpoint(f"{uri}: a run has {SCHEME}{run_id} (its best checkpoint) and {SCHEME}{run_id}/last")
-    client, artifact = connect(), f"{FOLDER}/{FILES[which]}"
-    with failures_named():
-        run = _newest(client, artifact)[:1] if run_id == LATEST else _find(client, run_id)
-        if not run or not _has(client, run[0], artifact):
-            raise UnknownCheckpoint(f"{uri}: {_problem(run_id, run, artifact)}; {_way_out(client, run_id, artifact)}")
-        return _fetch(client, run[0], artifact, cache)
+    artifact = f"{FOLDER}/{FILES[which]}"
+    found = find_run(uri, artifact, cache=cache, refusal=UnknownCheckpoint).file(artifact)
+    assert found is not None
+    return found
 
 
 def _find(client: "mlflow.MlflowClient", run_id: str) -> "list[mlflow.entities.Run]":
@@ -72,7 +112,8 @@ def _has(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", artifact: st
     local = local_path(run.info.artifact_uri)
     if local:
         return (local / artifact).is_file()
-    return artifact in [file.path for file in client.list_artifacts(run.info.run_id, FOLDER)]
+    folder = artifact.rpartition("/")[0] or None
+    return artifact in [file.path for file in client.list_artifacts(run.info.run_id, folder)]
 
 
 def _fetch(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", artifact: str, cache: Path) -> Path:

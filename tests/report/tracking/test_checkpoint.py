@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from ich.report.tracking import UnknownCheckpoint, open_run, resolve_checkpoint
+from ich.report.tracking import UnknownCheckpoint, UnknownRun, find_run, open_run, resolve_checkpoint
 from ich.report.tracking.store import connect
 
 
@@ -51,6 +51,31 @@ def test_a_checkpoint_elsewhere_is_downloaded(empty: Path, tmp_path: Path, monke
     path = resolve_checkpoint(f"runs:/{run_id}", cache=tmp_path / "cache")
     assert path.is_relative_to(tmp_path / "cache" / run_id)
     assert path.read_text() == "best.ckpt"
+
+
+def test_a_run_gives_any_of_its_files(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_run(name="first", params={}, tags={}) as run:
+        for name in ("predictions/val.csv", "folds.csv"):
+            run.log_text(name, name)
+    train("best.ckpt")
+    for uri in (f"runs:/{run.id}", "runs:/latest"):
+        kept = find_run(uri, "predictions/val.csv", cache=tmp_path / "cache")
+        assert (kept.id, kept.name) == (run.id, "first")
+    for on_a_server in (False, True):
+        if on_a_server:
+            monkeypatch.setattr("ich.report.tracking.checkpoint.local_path", lambda uri: None)
+        for name in ("predictions/val.csv", "folds.csv"):
+            file = kept.file(name)
+            assert file is not None
+            assert file.read_text() == name
+        assert kept.file("predictions/test.csv") is None
+        assert kept.file("test.csv") is None
+
+
+def test_a_run_without_the_file_is_refused(empty: Path) -> None:
+    run_id = train("best.ckpt")
+    with pytest.raises(UnknownRun, match=r"holds no .*/predictions/val.csv; train first"):
+        find_run(f"runs:/{run_id}", "predictions/val.csv")
 
 
 def refusal(uri: str) -> str:

@@ -1,0 +1,95 @@
+"""Calibration: temperature and bias of each label's logit, so that probabilities are rates.
+
+Fitted by maximum likelihood on held-out predictions (Platt, 1999; Guo et al., 2017):
+
+    p' = sigmoid(logit(p) / temperature + bias)
+
+A temperature is positive, so the order of a label's cases stays as it is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+
+from ich import metric
+from ich.findings import FINDINGS
+
+LARGEST = np.log((1 - metric.CLIP) / metric.CLIP)
+"""Of a logit: beyond it the metric cannot tell probabilities apart, and a fit must not follow them."""
+STEEPEST = 20.0
+"""Largest of temperature and of 1 / temperature: labels that scores part without fault would make it 0."""
+WIDEST = 20.0
+"""Largest bias."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What is done to each label's logit, in the order of FINDINGS."""
+
+    temperature: tuple[float, ...]
+    bias: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name, values in (("temperature", self.temperature), ("bias", self.bias)):
+            if len(values) != len(FINDINGS) or not np.isfinite(values).all():
+                raise ValueError(f"{name} is {values}; it needs a finite number for each of {', '.join(FINDINGS)}")
+        if min(self.temperature) <= 0:
+            raise ValueError(
+                f"temperature is {self.temperature}; it must be positive, or the order of cases would turn"
+            )
+
+    def apply(self, probabilities: ArrayLike) -> Float64[np.ndarray, "*n 6"]:
+        """The calibrated probabilities; where nothing is to be done, the very same."""
+        p = np.asarray(probabilities, dtype=np.float64)
+        temperature, bias = np.array(self.temperature), np.array(self.bias)
+        same = (temperature == 1) & (bias == 0)
+        return np.where(same, p, metric.probabilities(_logits(p) / temperature + bias))
+
+
+IDENTITY = Calibration(temperature=(1.0,) * len(FINDINGS), bias=(0.0,) * len(FINDINGS))
+"""Changes nothing."""
+
+
+def fit_calibration(labels: ArrayLike, probabilities: ArrayLike) -> Calibration:
+    """The calibration with the lowest log loss of each label; a label of one class only is left as it is.
+
+    On what it is fitted on it is never worse than none. Raises ValueError as `ich.metric.weighted_log_loss` does.
+    """
+    metric.weighted_log_loss(labels, probabilities)
+    positive, p = np.asarray(labels) == 1, np.asarray(probabilities, dtype=np.float64)
+    fitted = [_fit(positive[:, i], p[:, i]) for i in range(len(FINDINGS))]
+    temperature, bias = zip(*fitted, strict=True)
+    return Calibration(temperature=temperature, bias=bias)
+
+
+def _fit(positive: Bool[np.ndarray, " n"], p: Float64[np.ndarray, " n"]) -> tuple[float, float]:
+    """Temperature and bias of one label. The loss is convex in scale = 1 / temperature and bias."""
+    unchanged = (1.0, 0.0)
+    if positive.all() or not positive.any():
+        return unchanged
+    logits = _logits(p)
+
+    def loss(parameters: Float64[np.ndarray, " 2"]) -> tuple[float, Float64[np.ndarray, " 2"]]:
+        z = parameters[0] * logits + parameters[1]
+        error = metric.probabilities(z) - positive
+        value = np.mean(np.logaddexp(0.0, z) - positive * z)
+        return float(value), np.array([np.mean(error * logits), np.mean(error)])
+
+    bounds = [(1 / STEEPEST, STEEPEST), (-WIDEST, WIDEST)]
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14})
+    scale, bias = (float(value) for value in found.x)
+    calibrated = metric.probabilities(logits / (1 / scale) + bias)
+    return (1 / scale, bias) if _log_loss(positive, calibrated) <= _log_loss(positive, p) else unchanged
+
+
+def _logits(p: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log(p) - np.log1p(-p), -LARGEST, LARGEST)
+
+
+def _log_loss(positive: Bool[np.ndarray, " n"], p: Float64[np.ndarray, " n"]) -> float:
+    p = np.clip(p, metric.CLIP, 1 - metric.CLIP)
+    return float(-np.mean(np.where(positive, np.log(p), np.log1p(-p))))

@@ -1,0 +1,265 @@
+"""python -m ich.evaluate as a user runs it: the run's own numbers with intervals, one page that stands alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ich import metric
+from ich.config.check import check_command
+from ich.config.compose import compose
+from ich.config.files import CONF
+from ich.config.mistakes import BadConfig
+from ich.evaluate import Keys
+from ich.evaluate import evaluate as door
+from ich.findings import FINDINGS
+from ich.report.evaluation import BadPredictions
+from ich.report.evaluation.answers import read_prevalence
+from ich.report.page import BadOutput
+from tests.project import Project, Trained
+from tests.test_explore import assert_stands_alone
+
+FILES = [
+    "confusion.svg",
+    "evaluation.json",
+    "index.html",
+    "precision_recall.svg",
+    "reliability.csv",
+    "reliability.svg",
+    "roc.svg",
+    "scores.svg",
+    "thresholds.csv",
+]
+PROBABILITIES = [f"p_{finding}" for finding in FINDINGS]
+
+
+def evaluate(project: Project, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "ich.evaluate", *words], cwd=project.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return done
+
+
+def make_table(patients: int, *, seed: int = 0, prefix: str = "") -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(patients), 10)
+    kinds = random.random((len(owner), 5)) < 0.2 * random.random((patients, 5))[owner]
+    positive = np.column_stack([kinds, kinds.any(axis=1)])
+    p = metric.probabilities(2.0 * positive - 2 + random.normal(size=positive.shape))
+    return pd.DataFrame(
+        {
+            "image_id": [f"ID_{prefix}{row}" for row in range(len(owner))],
+            "study_id": [f"ID_{prefix}study{one}" for one in owner],
+            "patient_id": [f"ID_{prefix}patient{one}" for one in owner],
+            **{finding: positive[:, i].astype(int) for i, finding in enumerate(FINDINGS)},
+            **{name: p[:, i] for i, name in enumerate(PROBABILITIES)},
+        }
+    )
+
+
+def write(path: Path, table: pd.DataFrame) -> Path:
+    table.to_csv(path, index=False, float_format="%.17g")
+    return path
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """val.csv, worse.csv of the same slices, test.csv of other patients, fewer.csv, and a damaged one."""
+    folder = tmp_path_factory.mktemp("tables")
+    val = make_table(30)
+    write(folder / "val.csv", val)
+    worse = val.copy()
+    worse[PROBABILITIES] = 0.5 * worse[PROBABILITIES] + 0.25
+    write(folder / "worse.csv", worse)
+    write(folder / "test.csv", make_table(20, seed=1, prefix="t"))
+    write(folder / "fewer.csv", val[:-1])
+    val.loc[3, "p_any"] = 1.5
+    write(folder / "bad.csv", val)
+    return folder
+
+
+def test_a_run_is_evaluated_with_the_very_numbers_that_it_logged(
+    project: Project, trained: Trained, tmp_path: Path
+) -> None:
+    done = evaluate(project, f"run={trained.checkpoint}", f"output={tmp_path / 'out'}", "resamples=200")
+    rows = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    history = project.client.get_metric_history(trained.run.info.run_id, "val/weighted_log_loss")
+    best = min(history, key=lambda one: np.float32(one.value)).step
+    names = [name for name in trained.run.data.metrics if name.startswith("val/") and name != "val/loss"]
+    assert len(names) > 40
+    for name in names:
+        logged = project.client.get_metric_history(trained.run.info.run_id, name)
+        values = [one.value for one in logged if one.step == best]
+        assert rows[name][0] == pytest.approx(values[0], rel=1e-12), name
+    assert "the training fold's prevalence as everybody's answer" in done.stdout
+    assert "fitted and reported on the same patients" in done.stdout
+    assert str(tmp_path / "out" / "index.html") in done.stdout
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == FILES
+    assert_stands_alone(tmp_path / "out" / "index.html")
+    assert trained.run.info.run_id in (tmp_path / "out" / "index.html").read_text()
+
+
+def here(*words: str) -> None:
+    """The door in this process: its check, then its work."""
+    jobs = check_command(words, name="evaluate", keys=Keys, conf=CONF, multirun=False)
+    door(compose(jobs[0]))
+
+
+def test_a_table_is_evaluated_by_slices_and_studies_and_equal_tables_give_equal_bytes(
+    tables: Path, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        here(f"predictions={tables / 'val.csv'}", f"output={tmp_path / name}", "resamples=200")
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+    rows = json.loads((tmp_path / "a" / "evaluation.json").read_text())
+    table = pd.read_csv(tables / "val.csv")
+    studies = table.groupby("study_id")[[*FINDINGS, *PROBABILITIES]].max()
+    for prefix, some in (("val/", table), ("val/study/", studies)):
+        labels, p = some[list(FINDINGS)], some[PROBABILITIES]
+        for name, value in metric.score(labels, p, prevalence=metric.prevalence(labels)).items():
+            assert rows[f"{prefix}{name}"][0] == pytest.approx(value, rel=1e-9), name
+    value, low, high = rows["val/auc/any"]
+    assert low < value < high
+    thresholds = pd.read_csv(tmp_path / "a" / "thresholds.csv")
+    assert set(thresholds["level"]) == {"val", "val/study"}
+    assert thresholds["point"].unique().tolist() == ["fixed", "sensitivity_95", "youden"]
+    reliability = pd.read_csv(tmp_path / "a" / "reliability.csv")
+    assert reliability["cases"].sum() == 6 * (len(table) + len(studies))
+
+
+def test_operating_points_are_reported_on_test_patients_and_two_tables_are_compared(
+    tables: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here(
+        f"predictions={tables / 'val.csv'}",
+        f"test={tables / 'test.csv'}",
+        f"other={tables / 'worse.csv'}",
+        f"output={tmp_path / 'out'}",
+        "resamples=200",
+    )
+    assert "fitted on validation patients, reported on test patients" in capsys.readouterr().out.replace("\n", " ")
+    rows = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert {name.partition("/")[0] for name in rows} == {"val", "test"}
+    assert "test/youden/recall/any" in rows
+    compared = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert {name.partition("/")[0] for name in compared} == {"val"}
+    difference, low, high = compared["val/weighted_log_loss"]
+    assert low < difference < high < 0  # the other is worse
+    assert compared["val/auc/any"] == pytest.approx([0, 0, 0], abs=1e-12)
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv").set_index("metric")
+    assert table.loc["val/weighted_log_loss", "difference"] == pytest.approx(difference)
+    assert "worse.csv" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_scans_of_cq500_are_judged_by_the_majority_of_their_readers(rsna2019: Path, tmp_path: Path) -> None:
+    reads = rsna2019 / "tables" / "cq500_reads.csv"
+    truth = pd.read_csv(reads)
+    random = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"file": [f"{name.replace('-', '')}/CT/{part}.dcm" for name in truth["name"] for part in (1, 2)]}
+    )
+    p = random.random((len(table), 6))
+    write(tmp_path / "probabilities.csv", table.assign(**{finding: p[:, i] for i, finding in enumerate(FINDINGS)}))
+    here(
+        f"predictions={tmp_path / 'probabilities.csv'}",
+        "table=cq500",
+        f"table.reads.file={reads}",
+        f"output={tmp_path / 'out'}",
+        "resamples=100",
+    )
+    rows = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert {name.rpartition("/")[0].split("/")[1] for name in rows if "/" in name} == {"study"}
+    any_ = truth[[f"R{reader}:ICH" for reader in (1, 2, 3)]].sum(axis=1) >= 2
+    assert any_.sum() == 205
+    score = p[:, 5].reshape(-1, 2).max(axis=1)
+    assert rows["val/study/auc/any"][0] == pytest.approx(roc_auc_score(any_, score), rel=1e-9)
+    assert "491 studies (205 with hemorrhage)" in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predictions=a.csv", "table=cq500"], "table.reads.file is missing"),
+        ([], "give run=runs:/ID, or predictions=FILE"),
+        (["run=runs:/x", "predictions=a.csv"], "one of the two"),
+        (["run=x.csv"], "run= takes runs:/ID"),
+        (["run=runs:/x", "test=a.csv"], "test= goes with predictions="),
+        (["predictions=a.csv", "resamples=1"], "resamples: 1"),
+        (["prediction=a.csv"], "did you mean predictions?"),
+    ],
+)
+def test_a_mistake_in_the_command_is_named(words: list[str], said: str) -> None:
+    with pytest.raises(BadConfig) as refused:
+        here(*words, "output=out")
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predictions=NONE.csv"], "NONE.csv: no table can be read"),
+        (["predictions={tables}/val.csv", "test={tables}/val.csv"], "is in both tables (30 such patients)"),
+        (["predictions={tables}/val.csv", "other={tables}/fewer.csv"], "ID_299 is in the first table only"),
+    ],
+)
+def test_a_table_that_cannot_be_evaluated_is_refused(tables: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    with pytest.raises(BadPredictions) as refused:
+        here(*(word.format(tables=tables) for word in words), f"output={tmp_path / 'out'}")
+    assert said in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_no_folder_is_refused(tables: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(BadOutput, match=r"out: cannot be written: .*; output= takes a folder"):
+        here(f"predictions={tables / 'val.csv'}", f"output={tmp_path / 'out'}")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_wrong_command_exits_with_2_and_a_bad_table_with_1(project: Project, tables: Path) -> None:
+    for word, code, said in (
+        ("run=x.csv", 2, "run= takes runs:/ID"),
+        (
+            f"predictions={tables / 'bad.csv'}",
+            1,
+            "line 5, column p_any: '1.5' is no probability; it must lie in 0 .. 1",
+        ),
+    ):
+        done = evaluate(project, word, "output=out", code=code)
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_prevalence_of_a_run_is_refused_where_it_is_none(tmp_path: Path) -> None:
+    for text, said in (("label,x\n", "no prevalence"), ("label,prevalence\nany,0.5\n", "no prevalence")):
+        (tmp_path / "prevalence.csv").write_text(text)
+        with pytest.raises(BadPredictions, match=said):
+            read_prevalence(tmp_path / "prevalence.csv")
+    rows = "".join(f"{finding},0\n" for finding in FINDINGS)
+    (tmp_path / "prevalence.csv").write_text(f"label,prevalence\n{rows}")
+    with pytest.raises(BadPredictions, match="between 0 and 1"):
+        read_prevalence(tmp_path / "prevalence.csv")
+
+
+def test_help_needs_no_numpy(project: Project) -> None:
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['evaluate', '--help']\n"
+        "try:\n"
+        "    runpy.run_module('ich.evaluate', run_name='__main__')\n"
+        "except SystemExit as ended:\n"
+        "    assert not ended.code\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'mlflow'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for words in ("python -m ich.evaluate run=", "cq500", "resamples: 2000"):
+        assert words in done.stdout
