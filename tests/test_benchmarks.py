@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.project import REPOSITORY
 
@@ -42,9 +43,9 @@ def test_every_rival_that_is_installed_has_a_row_and_the_others_are_named(tmp_pa
     assert ("Left out" in done.stdout) == bool(missing)
 
 
-def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+def run(words: list[str], command: str = "benchmarks") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *words], cwd=REPOSITORY, check=False, capture_output=True, text=True
+        [sys.executable, "-m", command, *words], cwd=REPOSITORY, check=False, capture_output=True, text=True
     )
 
 
@@ -53,3 +54,22 @@ def test_an_unknown_key_or_work_is_a_mistake_in_the_command(word: str, named: st
     done = run([word])
     assert done.returncode == 2
     assert f"unknown: {named}" in done.stderr
+
+
+@pytest.mark.slow
+def test_feeding_a_network_has_a_rate_and_its_share_of_what_one_batch_that_stays_reaches(tmp_path: Path) -> None:
+    words = ["device=cpu", "models=test_resnet", "batch=4", "size=32", "steps=2", "repeats=1", "patients=6"]
+    done = run([*words, f"json={tmp_path / 'rows.json'}"], "benchmarks.gpu")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "rows.json").read_text())
+    assert (row["work"], row["name"], row["batch"]) == ("gpu", "test_resnet", 4)
+    assert row["rate"] > 0
+    assert row["ratio"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so_and_nothing_is_wrong() -> None:
+    done = run([], "benchmarks.gpu")
+    assert done.returncode == 0, done.stderr
+    assert "no GPU" in done.stdout
