@@ -21,6 +21,7 @@ from benchmarks import labels, ours, scale, with_png, with_pydicom, with_torch
 from benchmarks.cohort import prepare_slices
 from benchmarks.measure import Rival, measure, ratios
 from ich.config.files import PROJECT
+from ich.data.threads import keep_freed_memory
 
 WORKS = ("prepare", "feed", "feed_flips", "labels", "scale")
 DEFAULTS = {"json": "", "work": ",".join(WORKS), "patients": "30", "repeats": "5", "seconds": "1"}
@@ -38,6 +39,7 @@ def main(words: Sequence[str]) -> int:
         return 2
     cv2.setNumThreads(1)  # everybody works with one thread a worker, as DataLoader's workers do
     torch.set_num_threads(1)
+    keep_freed_memory()  # what reading ahead does for the whole process, and so for everybody from the start
     screen = Console(stderr=True)
     rivals: list[Rival] = []
     rounds = {"repeats": int(settings["repeats"]), "seconds": float(settings["seconds"])}
