@@ -29,10 +29,10 @@ class Slices:
         return rows[: len(rows) // BATCH * BATCH].reshape(-1, BATCH)
 
 
-def prepare_slices(cache: Path, folder: Path, *, patients: int) -> Slices:
+def prepare_slices(cache: Path, folder: Path, *, patients: int, size: int = SIZE) -> Slices:
     """Write the phantom and the store where they are not there yet."""
     source = Phantom(cache=cache, patients=patients, slices=32, batch_size=BATCH)
-    data = HeadCT(source=source, geometry=HeadGeometry(size=SIZE), augment=Augment(), seed=0)
+    data = HeadCT(source=source, geometry=HeadGeometry(size=size), augment=Augment(), seed=0)
     data.setup()
     by_name = {file.name: file for file in source.write().rglob("*.dcm")}
     files = [by_name[Path(file).name] for file in data.store.columns(["file"])["file"]]
