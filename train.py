@@ -29,6 +29,7 @@ class Keys:
     seed: Annotated[int, Ge(0), Lt(2**32)]
     checkpoint: Annotated[str, CHECKPOINT] | None
     fit: bool
+    report: bool
 
     def __post_init__(self) -> None:
         if not self.fit and self.checkpoint is None:

@@ -11,8 +11,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SMALL = ("experiment=demo", "data.patients=6", "data.slices=20", "trainer.max_epochs=2")
-"""A training of seconds: plumbing, no claim about its scores."""
+SMALL = ("experiment=demo", "data.patients=6", "data.slices=20", "trainer.max_epochs=2", "report=false")
+"""A training of seconds: plumbing, no claim about its scores, no page and no model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

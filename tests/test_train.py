@@ -1,6 +1,8 @@
 """train.py as a user runs it: the run it leaves, what it prints, how it ends."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -47,6 +49,19 @@ def test_a_run_ends_finished_with_every_metric_by_epoch(project: Project, traine
         for stage in ("train", "val"):
             history = project.client.get_metric_history(trained.run.info.run_id, f"{stage}/{name}")
             assert [point.step for point in history] == [0, 1], f"{stage}/{name}"
+
+
+def test_the_report_says_what_the_predictions_say_and_needs_no_network(project: Project, trained: Trained) -> None:
+    folder = project.artifact(trained.run, "report")
+    table = pd.read_csv(project.artifact(trained.run, "predictions/val.csv"))
+    value, low, high = json.loads((folder / "evaluation.json").read_text())["val/weighted_log_loss"]
+    assert value == pytest.approx(independent_weighted_log_loss(table), abs=1e-12)
+    page = (folder / "report.html").read_text()
+    assert f"{value:.3f}" in page
+    assert low is None or f"{value:.3f} [{low:.3f}, {high:.3f}]" in page
+    assert "not a medical device" in page
+    assert f"{len(table)} slices" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
 
 
 def test_parameters_are_flat_and_complete(trained: Trained) -> None:

@@ -9,11 +9,12 @@ from ich.report.tracking import Run
 
 
 class RunLogger(Logger):
-    """Forwards what Lightning logs to an open run, by epoch; parameters and state are the run's own affair."""
+    """Forwards what Lightning logs to an open run, by epoch, and keeps it; parameters are the run's affair."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()
         self._run = run
+        self.history: dict[str, dict[int, float]] = {}
 
     @property
     def name(self) -> str:
@@ -28,6 +29,7 @@ class RunLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Lightning adds the metric `epoch` to whatever it logs; its `step` counts optimizer steps and is dropped."""
-        self._run.log_metrics(
-            {name: value for name, value in metrics.items() if name != "epoch"}, int(metrics["epoch"])
-        )
+        told, epoch = {name: value for name, value in metrics.items() if name != "epoch"}, int(metrics["epoch"])
+        for name, value in told.items():
+            self.history.setdefault(name, {})[epoch] = value
+        self._run.log_metrics(told, epoch)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
 from ich.report import charts, figures
 from ich.report.lightning_logger import RunLogger
+from ich.report.run_report import THESIS, Told, write_report
 from ich.report.tracking import DIGEST_TAG, SWEPT_TAG, Run, finished_child, log_model, open_run, swept_keys
 
 SHEET = Path("figures", "validation.png")
@@ -54,10 +55,12 @@ def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
     with open_run(name=_name(cfg), params=compose.flat(cfg), tags=tags) as run:
         run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
         folder.mkdir(parents=True)
-        recorder = RunRecorder(run, folder)
+        recorder, logger = RunRecorder(run, folder), RunLogger(run)
         try:
-            yield Record(folder=folder, logger=RunLogger(run), recorder=recorder)
-            recorder.log_model()
+            yield Record(folder=folder, logger=logger, recorder=recorder)
+            if cfg.report:
+                recorder.log_report(cfg, logger.history)
+                recorder.log_model()
         finally:
             recorder.upload()
             shutil.rmtree(folder)
@@ -113,10 +116,30 @@ class RunRecorder(Callback):
         if best.exists():
             log_model(self.run, best)
 
+    def log_report(self, cfg: DictConfig, history: Mapping[str, Mapping[int, float]]) -> None:
+        """report.html and what stands on it, as files."""
+        if not self.validated:
+            return
+        data, _ = self.validated
+        setting = describe_setting(cfg, data) | {"best epoch": f"{self.best_epoch}, by {MONITOR}"}
+        sheet = self._draw_sheet()
+        told = Told(name=_name(cfg), where=f"runs:/{self.run.id}", setting=setting, history=history, sheet=sheet)
+        output = self.folder / "report"
+        write_report(told, self.folder / "predictions", self.folder / PREVALENCE, output)
+        for file in sorted(output.iterdir()):
+            self.run.log_file(file, "report")
+
+    def _draw_sheet(self) -> Path:
+        assert self.validated is not None
+        sheet = self.folder / SHEET
+        if not sheet.exists():
+            draw_validation(sheet, *self.validated)
+        return sheet
+
     def upload(self) -> None:
         """Put checkpoints, predictions and the sheet of found and missed slices into the run."""
         if self.validated:
-            draw_validation(self.folder / SHEET, *self.validated)
+            self._draw_sheet()
         for file in sorted([*self.folder.glob("predictions/*"), *self.folder.glob("figures/*")]):
             self.run.log_file(file, file.parent.name)
         for file in sorted(self.folder.glob("*.ckpt")):
@@ -135,6 +158,26 @@ class RunRecorder(Callback):
             self.run.log_file(self.folder / "left_out.csv")
         for note in data.notes:
             print(note, flush=True)
+
+
+def describe_setting(cfg: DictConfig, data: HeadCT) -> dict[str, str]:
+    """What was run and on whom, in words."""
+    experiment, parts = config.choice("experiment"), data.folds.groupby("fold")["patient_id"].nunique()
+    held_out = f"fold {data.source.fold} of {data.source.folds}" if data.source.folds_csv is None else "by folds.csv"
+    setting = {
+        "network": f"{cfg.model.name}, {'pretrained' if cfg.model.pretrained or cfg.model.weights else 'from scratch'}",
+        "window": f"{config.choice('window')}; context {config.choice('context')}",
+        "geometry": f"{config.choice('geometry')}, {data.store.size} pixels",
+        "augmentation": config.choice("augment"),
+        "learning": f"{config.choice('optimizer')} at {cfg.optimizer.lr:g}, {config.choice('scheduler')}, loss "
+        f"{config.choice('loss')}, batches of {data.source.batch_size}, up to {cfg.trainer.max_epochs} epochs",
+        "data": f"{config.choice('data')}: {len(data.index):,} slices of {int(parts.sum()):,} patients; validation "
+        f"{held_out}; digest {data.cohort_digest}",
+        "left out": "; ".join(data.notes) or "nothing",
+    }
+    if experiment in THESIS:
+        setting["the thesis's own result"] = f"{THESIS[experiment]} (not measured with this code; docs/thesis.md)"
+    return setting
 
 
 def write_predictions(path: Path, data: HeadCT, scored: Scored) -> None:

@@ -14,9 +14,9 @@ wording      the same for people
 output       files, a page, the screen
 """
 
-from ich.report.evaluation.answers import Answers, read_answers
+from ich.report.evaluation.answers import Answers, read_answers, read_prevalence
 from ich.report.evaluation.level import Level, Settings, evaluate
-from ich.report.evaluation.output import Report, show, write
+from ich.report.evaluation.output import Framing, Report, show, write
 from ich.report.evaluation.table import BadPredictions, Cases, read_predictions
 from ich.report.evaluation.tables import (
     compare,
@@ -30,6 +30,7 @@ __all__ = [
     "Answers",
     "BadPredictions",
     "Cases",
+    "Framing",
     "Level",
     "Report",
     "Settings",
@@ -39,6 +40,7 @@ __all__ = [
     "metric_rows",
     "read_answers",
     "read_predictions",
+    "read_prevalence",
     "reliability_table",
     "show",
     "threshold_table",

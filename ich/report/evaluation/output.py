@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,17 @@ Compared = Mapping[str, tuple[float, float, Row]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Framing:
+    """What stands round an evaluation on its page: of a run, its setting and its pictures."""
+
+    title: str = ""
+    lead: Sequence[str] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    sections: Sequence[Section] = ()
+    page: str = PAGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What is written and shown: the levels with what they were made from, and a comparison where one was asked for."""
 
@@ -41,6 +52,7 @@ class Report:
     settings: Settings
     compared: Compared | None = None
     other: str = ""
+    framing: Framing = field(default_factory=Framing)
 
     @property
     def metrics(self) -> dict[str, Row]:
@@ -74,7 +86,7 @@ def write(report: Report, output: Path) -> Path:
             comparison_table(report.compared).to_csv(output / "comparison.csv", index=False)
         for chart in drawn:
             charts.save(chart.figure, output / chart.file)
-        page = output / PAGE
+        page = output / report.framing.page
         page.write_text(render(_page(report, thresholds, drawn, output)), encoding="utf-8")
     except OSError as error:
         raise BadOutput(f"{output}: cannot be written: {error.strerror}; output= takes a folder") from error
@@ -179,6 +191,7 @@ def _page(report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], outp
     metrics, levels = report.metrics, wording.reported(report.levels)
     shown = [(level, name, NOTES[name]) for level in levels for name in [wording.case_name(level)]]
     sections = [
+        *report.framing.sections,
         *([_comparison_section(report)] if report.compared is not None else []),
         *(
             Section(
@@ -199,21 +212,25 @@ def _page(report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], outp
         ),
     ]
     return Page(
-        title=f"What predictions are worth: {report.answers.name}",
-        lead=[
-            "Lower is better for log loss, Brier score and calibration error, higher for all else. Every metric of "
-            "slices and studies with its interval is in evaluation.json, named as in the run. A dash: not defined, "
-            "such as the AUC of a label that no slice shows. Without brackets: no interval, because patients are too "
-            "few, or because all are answered alike.",
-        ],
-        facts=wording.facts(
-            report.answers, report.levels, resamples=report.settings.resamples, seed=report.settings.seed
-        ),
+        title=report.framing.title or f"What predictions are worth: {report.answers.name}",
+        lead=report.framing.lead or LEAD,
+        facts={
+            **report.framing.facts,
+            **wording.facts(
+                report.answers, report.levels, resamples=report.settings.resamples, seed=report.settings.seed
+            ),
+        },
         counts=wording.summary_rows(report.levels, metrics),
         sections=sections,
     )
 
 
+LEAD = (
+    "Lower is better for log loss, Brier score and calibration error, higher for all else. Every metric of slices and "
+    "studies with its interval is in evaluation.json, named as in the run. A dash: not defined, such as the AUC of a "
+    "label that no slice shows. Without brackets: no interval, because patients are too few, or because all are "
+    "answered alike.",
+)
 NOTES = {
     "slices": "A dash: one class only.",
     "studies": "A study shows what one of its slices shows; its probability is the largest of its slices'.",
