@@ -241,19 +241,26 @@ def _weights(count: int, size: int, origin: float, step: float) -> csr_array:
     """
     centre = origin + np.arange(size) * step
     first, last = _cut(centre, max(step, 1.0), count)
-    pixel_first, pixel_last = _cut(centre, step, count)
-    share = (pixel_last - pixel_first) / step / np.maximum(last - first, np.finfo(float).tiny)
     pixel = np.floor(first + 0.5)[:, None] + np.arange(math.ceil(max(step, 1.0)) + 1)
-    inside = (last[:, None] + 0.5 - pixel).clip(0, 1) - (first[:, None] + 0.5 - pixel).clip(0, 1)
-    values = (inside * share[:, None]).astype(np.float32)
+    inside = _within_0_and_1(last[:, None] + 0.5 - pixel) - _within_0_and_1(first[:, None] + 0.5 - pixel)
+    if step >= 1:
+        inside /= step
+    else:
+        pixel_first, pixel_last = _cut(centre, step, count)
+        inside *= ((pixel_last - pixel_first) / step / np.maximum(last - first, np.finfo(float).tiny))[:, None]
     places = np.minimum(pixel, count - 1).astype(np.int32)
-    starts = np.arange(size + 1, dtype=np.int32) * pixel.shape[1]
-    return csr_array((values.ravel(), places.ravel(), starts), shape=(size, count))
+    starts = np.arange(0, places.size + 1, pixel.shape[1], dtype=np.int32)
+    return csr_array((inside.astype(np.float32).ravel(), places.ravel(), starts), shape=(size, count))
 
 
 def _cut(centre: np.ndarray, width: float, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The ends of windows round these centres, cut where the source ends."""
-    return (centre - width / 2).clip(-0.5, count - 0.5), (centre + width / 2).clip(-0.5, count - 0.5)
+    first, last = (np.minimum(np.maximum(centre + half, -0.5), count - 0.5) for half in (-width / 2, width / 2))
+    return first, last
+
+
+def _within_0_and_1(values: np.ndarray) -> np.ndarray:
+    return np.minimum(np.maximum(values, 0, out=values), 1, out=values)  # np.clip takes three times as long
 
 
 def _check_range(name: str, value: float, least: float, most: float) -> None:

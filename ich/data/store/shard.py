@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Int16
 
 from ich.ct.dicom import BadSlice, Slice
 from ich.ct.geometry import Prepared
@@ -38,7 +39,7 @@ REFUSAL = {"reason": pa.string(), "detail": pa.string()}
 INDEX = pa.schema(COHORT | {f"warp_{name}": kind for name, kind in WARP.items()} | FACTS | PLACE)
 """A row a slice. `offset` counts bytes of the shard's file, `checksum` is the CRC-32 of the slice's bytes there.
 
-`pixels` is the CRC-32 of all HU of the slice, before geometry, and `checksum`: slices that agree in both are the same.
+`pixels` is a sum over all HU of the slice, before geometry, and `checksum`: slices that agree in both are the same.
 `lowest_hu` and `highest_hu` are what they were before clipping, `wrapped` that they were mended.
 """
 TABLE = pa.schema([*INDEX, *(pa.field(name, kind) for name, kind in REFUSAL.items())])
@@ -93,13 +94,21 @@ class Entry:
         content = prepared.hu.astype("<i2", copy=False).tobytes()
         checksum = zlib.crc32(content)
         facts = {f"warp_{name}": value for name, value in asdict(prepared.warp).items()} | {
-            "pixels": zlib.crc32(np.ascontiguousarray(one.hu).data) << 32 | checksum,
+            "pixels": _sum_of(one.hu) << 32 | checksum,
             "lowest_hu": one.lowest_hu,
             "highest_hu": one.highest_hu,
             "wrapped": one.wrapped,
             "checksum": checksum,
         }
         return cls(content=content, facts=facts)
+
+
+def _sum_of(hu: Int16[np.ndarray, "height width"]) -> int:
+    """32 bits of the sum of all HU, four at a time; a CRC of all of them takes five times as long."""
+    flat = np.ascontiguousarray(hu).ravel()
+    whole = len(flat) // 4 * 4
+    total = int(flat[:whole].view(np.uint64).sum(dtype=np.uint64)) + int(flat[whole:].astype(np.uint64).sum())
+    return (total ^ total >> 32) & 0xFFFFFFFF
 
 
 def pixels_file(folder: Path, number: int) -> Path:
