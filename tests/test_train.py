@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from ich.findings import FINDINGS
@@ -49,6 +51,16 @@ def test_a_run_ends_finished_with_every_metric_by_epoch(project: Project, traine
         for stage in ("train", "val"):
             history = project.client.get_metric_history(trained.run.info.run_id, f"{stage}/{name}")
             assert [point.step for point in history] == [0, 1], f"{stage}/{name}"
+
+
+def test_the_run_names_its_data_and_its_environment(project: Project, trained: Trained) -> None:
+    (given,) = trained.run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("phantom", trained.run.data.tags["data_digest"])
+    folds = pd.read_csv(project.artifact(trained.run, "folds.csv"))
+    assert json.loads(given.dataset.profile)["slices"] == len(folds)
+    packages = project.artifact(trained.run, "environment.txt").read_text().splitlines()
+    assert f"torch=={torch.__version__}" in packages
+    assert packages[0].startswith(f"# Python {platform.python_version()}")
 
 
 def test_the_report_says_what_the_predictions_say_and_needs_no_network(project: Project, trained: Trained) -> None:

@@ -2,14 +2,18 @@
 
 import hashlib
 import json
+import os
+import platform
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pandas as pd
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
@@ -54,6 +58,7 @@ def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
     tags = {DIGEST_TAG: config_digest(cfg)} | swept
     with open_run(name=_name(cfg), params=compose.flat(cfg), tags=tags) as run:
         run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+        run.log_text(describe_environment(), "environment.txt")
         folder.mkdir(parents=True)
         recorder, logger = RunRecorder(run, folder), RunLogger(run)
         try:
@@ -147,6 +152,8 @@ class RunRecorder(Callback):
 
     def _record_data(self, data: HeadCT) -> None:
         self.run.set_tags({"data_digest": data.cohort_digest, "store_digest": data.store.digest})
+        counts = {"slices": len(data.index), "training": len(data.train_rows), "validation": len(data.val_rows)}
+        self.run.log_dataset(type(data.source).__name__.lower(), data.cohort_digest, counts)
         folds = self.folder / "folds.csv"
         data.folds[["image_id", "patient_id", "fold"]].to_csv(folds, index=False)
         self.run.log_file(folds)
@@ -158,6 +165,17 @@ class RunRecorder(Callback):
             self.run.log_file(self.folder / "left_out.csv")
         for note in data.notes:
             print(note, flush=True)
+
+
+def describe_environment() -> str:
+    """Python, system, devices, and every package with its version, as pip takes it."""
+    devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    packages = sorted({f"{one.metadata['Name']}=={one.version}" for one in distributions()}, key=str.lower)
+    head = [
+        f"# Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        f"# {', '.join(devices) or 'no GPU'}",
+    ]
+    return "\n".join([*head, *packages]) + "\n"
 
 
 def describe_setting(cfg: DictConfig, data: HeadCT) -> dict[str, str]:

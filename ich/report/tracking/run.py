@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+import json
 import logging
 import os
 import shlex
@@ -107,6 +108,18 @@ class Run:
         self._tell(
             lambda: self._client.log_batch(self.id, tags=[RunTag(name, text) for name, text in cut.items()]),
             lambda: self._outbox.keep_tags(cut),
+        )
+
+    def log_dataset(self, name: str, digest: str, profile: Mapping[str, int]) -> None:
+        """What the run was made from, as MLflow shows it: a name, a digest, some counts; no path."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        described = Dataset(
+            name=name, digest=digest, source_type="local", source=name, profile=json.dumps(dict(profile))
+        )
+        self._tell(
+            lambda: self._client.log_inputs(self.id, datasets=[DatasetInput(described)]),
+            lambda: self._outbox.keep_tags({"dataset": f"{name} {digest}"}),
         )
 
     def close(self, state: State, message: str = "") -> None:
