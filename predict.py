@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from omegaconf import DictConfig
 
 from ich import config
@@ -22,6 +22,8 @@ class Keys:
     output: Annotated[Path, Writable()]
     batch_size: Annotated[int, Ge(1)]
     device: Literal["auto", "cpu", "cuda", "mps"]
+    explain: bool
+    explain_at_least: Annotated[float, Ge(0), Le(1)]
 
 
 def predict(cfg: DictConfig) -> None:
@@ -33,10 +35,23 @@ def predict(cfg: DictConfig) -> None:
 
     predictor = Predictor.load(resolve_checkpoint(cfg.checkpoint), cfg.device)
     output = Path(cfg.output)
+    explainer = None
+    if cfg.explain:
+        from ich.report.explain import Explainer
+
+        explainer = Explainer.of(predictor, output, at_least=cfg.explain_at_least)
     make_output(output)
-    predictions = predict_folder(predictor, Path(cfg.input), batch_size=cfg.batch_size, leave_out=output)
+    predictions = predict_folder(
+        predictor,
+        Path(cfg.input),
+        batch_size=cfg.batch_size,
+        leave_out=output,
+        predicted_batch=explainer.add if explainer else None,
+    )
     write_predictions(predictions, output)
     print(predictions.summary(), output, sep=": ")
+    if explainer:
+        print(explainer.finish())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ An import points only to an earlier line of this map:
     config            compose, check, build an experiment from YAML
     ct                physics of CT: dicom, head, geometry, windowing
     data              files to batches: phantom, labels, cohort, split, store, augment, batches, source, module
-    model             batches to logits: backbone, context, loss, classifier, learner
+    model             batches to logits: backbone, context, loss, classifier, activation, learner
     trainer           a learner on its devices
     predictor         a checkpoint as a function of DICOM
     report            what people read: tracking, figures

@@ -14,7 +14,7 @@ from jaxtyping import Float64, Int16
 from ich import metric
 from ich.config import check, signature
 from ich.ct.dicom import BadSlice, Slice, read_header, read_slice
-from ich.ct.geometry import Geometry
+from ich.ct.geometry import Geometry, Warp
 from ich.data.cohort import neighbour_rows
 from ich.data.headers import position_mm
 from ich.data.threads import in_order
@@ -35,10 +35,15 @@ class NoDevice(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """One slice as the network gets it: HU int16 [D, S, S], itself in the middle of its neighbours."""
+    """One slice as the network gets it: HU int16 [D, S, S], itself in the middle of its neighbours.
+
+    `source` is the file that its own pixels are from, `warp` how they came from there.
+    """
 
     image_id: str
     hu: Int16[np.ndarray, "depth size size"]
+    source: Path | bytes
+    warp: Warp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,13 @@ class Predictor:
         A series may come in any order; files of the same image are one slice of it.
         """
         read = [self._read(source) for source in sources]
-        distinct = {one.header.image_id: one for one in reversed(read) if isinstance(one, Slice)}
+        named = [
+            (one.header.image_id, one, source)
+            for one, source in zip(read, sources, strict=True)
+            if isinstance(one, Slice)
+        ]
+        distinct = {image: one for image, one, _ in reversed(named)}
+        files = {image: source for image, _, source in reversed(named)}
         places = {image: position_mm(one.header) for image, one in distinct.items()}
         series = sorted(distinct, key=lambda image: (np.isnan(places[image]), np.nan_to_num(places[image]), image))
         positions = [places[image] for image in series]
@@ -89,11 +100,13 @@ class Predictor:
         )
         table = pd.DataFrame([asdict(one.header) for one in slices], columns=["patient_id", "study_id", "series_id"])
         seen = neighbour_rows(table.assign(position_mm=positions), self.depth)
-        stacks = {image: np.stack([prepared[row].hu for row in rows]) for image, rows in zip(series, seen, strict=True)}
-        return [
-            Read(image_id=one.header.image_id, hu=stacks[one.header.image_id]) if isinstance(one, Slice) else one
-            for one in read
-        ]
+        ready = {
+            image: Read(
+                image_id=image, hu=np.stack([prepared[row].hu for row in rows]), source=files[image], warp=own.warp
+            )
+            for image, own, rows in zip(series, prepared, seen, strict=True)
+        }
+        return [ready[one.header.image_id] if isinstance(one, Slice) else one for one in read]
 
     def _read(self, source: Path | bytes) -> Slice | BadSlice:
         try:

@@ -7,11 +7,15 @@ import shutil
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from ich.config import check, signature
 from ich.findings import FINDINGS
+from ich.model.classifier import HemorrhageClassifier
 from tests.project import Project, Trained
 
 
@@ -94,6 +98,36 @@ def test_a_single_file_is_enough(project: Project, trained: Trained, tmp_path: P
     assert list(table.columns) == ["file", "image_id", *FINDINGS]
 
 
+def test_explanations_lie_beside_the_tables(project: Project, trained: Trained, tmp_path: Path) -> None:
+    file = next((project.root / "cache" / "phantom").rglob("*.dcm"))
+    words = (f"checkpoint={trained.checkpoint}", f"input={file}", f"output={tmp_path}", "explain=true")
+    done = project.run("predict.py", *words, "explain_at_least=0")
+    assert f"1 slices have a label of probability 0 or more: {tmp_path / 'explanations'}" in done.stdout
+    table = pd.read_csv(tmp_path / "explanations" / "table.csv")
+    predicted = pd.read_csv(tmp_path / "probabilities.csv")
+    assert sorted(table["label"]) == sorted(FINDINGS)
+    assert table["probability"].tolist() == sorted(predicted[list(FINDINGS)].iloc[0], reverse=True)
+    assert cv2.imread(str(tmp_path / "explanations" / table["map"][0]), cv2.IMREAD_UNCHANGED).shape == (512, 512)  # type: ignore[union-attr]
+    assert (tmp_path / "explanations" / f"{file.name}.png").is_file()
+
+
+def test_a_network_that_cannot_be_explained_is_refused_before_anything_is_predicted(
+    project: Project, trained: Trained, tmp_path: Path
+) -> None:
+    state = torch.load(project.artifact(trained.run, "checkpoints/best.ckpt"), weights_only=True)
+    state["settings"]["model"] |= {"name": "test_vit"}
+    state["settings"]["geometry"] |= {"size": 160}
+    built = {key: signature.build(check.from_plain(state["settings"])[key]) for key in ("model", "window", "context")}
+    vit = HemorrhageClassifier(backbone=built["model"], window=built["window"], context=built["context"])
+    state["state_dict"] = {f"classifier.{name}": value for name, value in vit.state_dict().items()}
+    torch.save(state, tmp_path / "vit.ckpt")
+    words = (f"checkpoint={tmp_path / 'vit.ckpt'}", f"input={tmp_path}", f"output={tmp_path / 'out'}", "explain=true")
+    done = project.run("predict.py", *words, code=1)
+    assert "VisionTransformer has no stage with an image of what it sees" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_without_a_slice_is_no_failure(project: Project, trained: Trained, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "note.txt").write_text("no slice")
@@ -111,6 +145,7 @@ def test_a_folder_without_a_slice_is_no_failure(project: Project, trained: Train
         (["input=none", "output=out"], 2, "checkpoint"),
         (["checkpoint=runs:/0123", "input=.", "output=out"], 1, "0123"),
         (["checkpoint=none.ckpt", "input=none", "output=out"], 2, "none.ckpt"),
+        (["checkpoint=none.ckpt", "input=.", "output=out", "explain_at_least=2"], 2, "explain_at_least"),
     ],
 )
 def test_a_mistake_is_one_message(project: Project, trained: Trained, words: list[str], code: int, said: str) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ich.ct.dicom import BadSlice
+from ich.ct.dicom import BadSlice, read_slice
 from ich.ct.geometry import HeadGeometry
 from ich.ct.windowing import Window, WindowStack
 from ich.data.augment import Augment
@@ -127,3 +127,19 @@ def test_what_cannot_be_read_stands_in_its_place(kaggle: Path) -> None:
     bad, good = predictor(Neighbours()).read([b"no DICOM", file])
     assert isinstance(bad, BadSlice)
     assert isinstance(good, Read)
+
+
+@pytest.mark.parametrize("context", [Single(), Neighbours()])
+def test_a_slice_tells_its_file_and_the_way_back_to_it(kaggle: Path, context: Single | Neighbours) -> None:
+    series = sorted(file for file in (kaggle / "stage_2_train").iterdir() if read_patient(file) == "ID_p0")
+    read = [one for one in predictor(context).read(series) if isinstance(one, Read)]
+    assert [one.source for one in read] == series
+    for one in read:
+        hu = read_slice(one.source).hu
+        assert np.array_equal(np.rint(one.warp.to_square(hu, outside=-1024)), one.hu[context.depth // 2])
+
+
+def test_copies_of_a_slice_are_its_first_file(kaggle: Path, tmp_path: Path) -> None:
+    file = next((kaggle / "stage_2_train").iterdir())
+    copy = shutil.copy(file, tmp_path)
+    assert [one.source for one in predictor(Neighbours()).read([file, copy]) if isinstance(one, Read)] == [file, file]

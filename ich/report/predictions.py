@@ -1,7 +1,7 @@
 """The three tables of a prediction: probabilities, the challenge's submission, and the files that were refused."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,11 @@ from ich.predictor import Predictor, Read
 from ich.progress import bar, counted
 
 TABLES = ("probabilities.csv", "rejected.csv", "submission.csv")
+EXPLANATIONS, UNFINISHED = "explanations", "explanations.unfinished"
+"""Folders beside the tables; the second has the first's name once it is whole."""
+
+Predicted = Callable[[Sequence[tuple[str, Read]], Float64[np.ndarray, "n 6"]], None]
+"""Told of each batch: the files with their slices, and the probabilities."""
 
 
 class BadOutput(InputError):
@@ -63,7 +68,12 @@ class _Tried:
 
 
 def predict_folder(
-    predictor: Predictor, source: Path, *, batch_size: int, leave_out: Path | None = None
+    predictor: Predictor,
+    source: Path,
+    *,
+    batch_size: int,
+    leave_out: Path | None = None,
+    predicted_batch: Predicted | None = None,
 ) -> Predictions:
     """Try every file of a folder, or one file; tables are in the order of their names. `leave_out` is passed over."""
     root, files = _list_files(source, leave_out)
@@ -82,14 +92,17 @@ def predict_folder(
             good = [(_written(one.file, root), one.read) for one in batch if isinstance(one.read, Read)]
             if good:
                 named = [(file, one.image_id) for file, one in good]
-                predicted.append(_table(named, predictor.predict([one.hu for _, one in good])))
+                probabilities = predictor.predict([one.hu for _, one in good])
+                predicted.append(_table(named, probabilities))
+                if predicted_batch:
+                    predicted_batch(good, probabilities)
             report(done, len(files))
     order = {_written(file, root): place for place, file in enumerate(files)}
     tables = pd.concat(predicted, ignore_index=True), pd.DataFrame(rejected, columns=["file", "reason", "detail"])
-    probabilities, refused = (
+    good_files, bad_files = (
         table.sort_values("file", key=lambda column: column.map(order), ignore_index=True) for table in tables
     )
-    return Predictions(probabilities=probabilities, rejected=refused)
+    return Predictions(probabilities=good_files, rejected=bad_files)
 
 
 def _try_all(predictor: Predictor, files: Sequence[Path], *, ahead: int) -> Iterator[_Tried]:
@@ -125,13 +138,13 @@ def _list_files(source: Path, leave_out: Path | None) -> tuple[Path, list[Path]]
         raise BadInput(f"{source}: there is no such file or folder; input= takes a DICOM file or a folder of them")
     passed = leave_out.resolve() if leave_out else None
     if passed and (passed == source.resolve() or passed in source.resolve().parents):
-        mine, passed = {passed / name for name in TABLES}, None
+        mine = {passed / name for name in (*TABLES, EXPLANATIONS, UNFINISHED)}
     else:
-        mine = set()
+        mine = {passed} if passed else set()
     files = sorted(
         file
         for file in source.rglob("*")
-        if file.is_file() and file.resolve() not in mine and passed not in file.resolve().parents
+        if file.is_file() and mine.isdisjoint((file.resolve(), *file.resolve().parents))
     )
     if not files:
         raise BadInput(f"{source}: the folder is empty; input= takes a DICOM file or a folder of them")
