@@ -1,6 +1,6 @@
 """The pictures of the README, made anew: python -m docs.pictures
 
-The phantom's slices in three windows, the validation sheet of a demo run, and MLflow's pages after a sweep (these by
+The phantom's slices in three windows, where a demo run's network looks, and MLflow's pages after a sweep (these by
 headless Chromium and its driver, which must be installed). Phantom only: no picture shows a patient.
 """
 
@@ -29,7 +29,10 @@ from ich.config.files import PROJECT
 from ich.ct.geometry import HeadGeometry
 from ich.data.phantom import Study, draw_study, render
 from ich.findings import KINDS
+from ich.model.activation import ActivationMaps
+from ich.predictor import Predictor, Read
 from ich.report import charts, figures
+from ich.report.explain import explain, explanation_figure
 
 PICTURES = PROJECT / "docs" / "pictures"
 STUDY: dict[str, Any] = {"seed": 4, "slices": 32, "difficulty": "base", "noise": 1.0}
@@ -61,13 +64,38 @@ def _picture(study: Study, caption: str, *, place: int) -> figures.Picture:
     return figures.Picture(hu=HeadGeometry(size=256).prepare(render(study, place).hu, spacing_mm).hu, caption=caption)
 
 
+def explain_unseen(path: Path) -> None:
+    """A slice of a study that is in no cohort, as the network of a demo run sees it."""
+    with _trained("experiment=demo") as copy:
+        (checkpoint,) = copy.glob("mlruns/*/*/artifacts/checkpoints/best.ckpt")
+        draw_explanation(Predictor.load(checkpoint, "cpu"), path)
+
+
+def draw_explanation(predictor: Predictor, path: Path) -> None:
+    """The labels that the network thinks probable, and where it looks for them."""
+    study = draw_study(**STUDY | {"slices": 24, "difficulty": "demo"}, number=2, kinds=("subarachnoid", "subdural"))
+    shown, spacing_mm = render(study, 12), (study.scanner.spacing_mm, study.scanner.spacing_mm)
+    prepared = predictor.geometry.prepare(shown.hu, spacing_mm)
+    read = Read(image_id="", hu=prepared.hu[None], source=b"", warp=prepared.warp)
+    maps = ActivationMaps.of(predictor.classifier, depth=1, size=predictor.geometry.size)
+    explained = explain(maps, [read], predictor.predict([read.hu]), 0.5)[0]
+    title = f"a slice of the synthetic cohort; in truth {', '.join(shown.kinds)}"
+    charts.save(explanation_figure(shown.hu, explained, title=title, spacing_mm=spacing_mm), path)
+
+
 def photograph_runs(folder: Path) -> None:
-    """MLflow's list of runs after a sweep, and their curves, in a copy of the project."""
+    """MLflow's list of runs after a sweep, and their curves."""
+    with _trained(*SWEEP) as copy, _ui(copy) as address, _browser() as browser:
+        _photograph(browser, address, folder)
+
+
+@contextmanager
+def _trained(*words: str) -> Iterator[Path]:
+    """A copy of the project in which this was trained."""
     with tempfile.TemporaryDirectory() as elsewhere:
         copy = Path(shutil.copytree(PROJECT, Path(elsewhere, "ich"), ignore=shutil.ignore_patterns(*LEFT_OUT)))
-        subprocess.run([sys.executable, "train.py", *SWEEP], cwd=copy, check=True)
-        with _ui(copy) as address, _browser() as browser:
-            _photograph(browser, address, folder)
+        subprocess.run([sys.executable, "train.py", *words], cwd=copy, check=True)
+        yield copy
 
 
 LEFT_OUT = (".git", ".venv", "cache", "mlruns", "mlflow.db*", "outputs", "multirun", "out", "__pycache__")
@@ -131,4 +159,5 @@ def _photograph(browser: webdriver.Chrome, address: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     draw_phantom(PICTURES / "phantom.png")
+    explain_unseen(PICTURES / "explanation.png")
     photograph_runs(PICTURES)
