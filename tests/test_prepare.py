@@ -179,7 +179,8 @@ def test_the_report_counts_faults_on_the_screen_and_names_them_in_files(project:
 
 def test_an_output_that_is_no_folder_is_told_before_anything_is_read(project: Project, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    said = run(project, tmp_path / "none", tmp_path, "report=true", f"output={tmp_path / 'file' / 'out'}", code=1)
+    (tmp_path / "empty").mkdir()
+    said = run(project, tmp_path / "empty", tmp_path, "report=true", f"output={tmp_path / 'file' / 'out'}", code=1)
     assert f"BadOutput: {tmp_path / 'file' / 'out'}: cannot be written: Not a directory; output= takes a folder" in said
     assert "Traceback" not in said
 
