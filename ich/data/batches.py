@@ -47,6 +47,13 @@ class Slices(Protocol):
     def read(self, rows: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray: ...
 
 
+def seen_together(
+    rows: Int64[np.ndarray, " batch"], neighbours: Int64[np.ndarray, "rows depth"] | None
+) -> Int64[np.ndarray, "batch _"]:
+    """Each row with its neighbours, or alone."""
+    return rows[:, None] if neighbours is None else neighbours[rows]
+
+
 class BatchReader(Dataset[Batch]):
     """A draw to a batch: rows from the store straight into one tensor, changed where the draw names an epoch.
 
@@ -71,7 +78,7 @@ class BatchReader(Dataset[Batch]):
         self.pin = pin
 
     def __getitem__(self, draw: Draw) -> Batch:
-        seen = draw.rows[:, None] if self.neighbours is None else self.neighbours[draw.rows]
+        seen = seen_together(draw.rows, self.neighbours)
         shape = (*seen.shape, self.store.size, self.store.size)
         hu = torch.empty(shape, dtype=torch.int16, pin_memory=self.pin)
         slices = hu.numpy()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ich.data.augment import Augment
-from ich.data.batches import Batch, Draw, Slices
+from ich.data.batches import Batch, Draw, Slices, seen_together
 from ich.errors import InputError
 
 SHARE = 0.8
@@ -51,7 +51,7 @@ class RowReader(Dataset[Chosen]):
         self.neighbours = neighbours
 
     def __getitem__(self, draw: Draw) -> Chosen:
-        seen = draw.rows[:, None] if self.neighbours is None else self.neighbours[draw.rows]
+        seen = seen_together(draw.rows, self.neighbours)
         flipped = np.zeros(len(draw.rows), dtype=bool)
         if draw.epoch is not None:
             flipped = self.augment.flipped(draw.rows, seed=self.seed, epoch=draw.epoch)

@@ -55,8 +55,8 @@ class Predictions:
         if self.rejected.empty:
             return said
         reasons = ", ".join(f"{reason} {count}" for reason, count in self.rejected["reason"].value_counts().items())
-        count = len(self.rejected)
-        return f"{said}, {counted(count, 'file')} {'is' if count == 1 else 'are'} no readable CT slice ({reasons})"
+        refused = counted(len(self.rejected), "file is", "files are")
+        return f"{said}, {refused} no readable CT slice ({reasons})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ich.config.files import PROJECT
+from ich.report.tracking.sender import METRICS_A_BATCH
 from ich.report.tracking.store import connect, failures_named
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ UNSENT = PROJECT / "cache" / "unsent"
 ENTRIES, FILES = "entries.jsonl", "files"
 COMMAND = "python -m ich.sync"
 """Sends everything that is kept."""
-METRICS_A_BATCH = 1000
-"""MLflow's limit (mlflow/utils/validation.py)."""
 
 
 @dataclass(frozen=True, slots=True)
