@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 import ich.ct
 from ich.ct.dicom import BadSlice, Header
-from ich.data.files import Files
+from ich.data.files import Files, Renamed
 from ich.data.threads import in_order
 from ich.progress import Report
 
@@ -67,10 +67,15 @@ def read_headers(
 
 
 def _key(files: Files, spacing_required: bool) -> str:
-    """Of the place, of what is asked, and of the code that reads."""
+    """Of the place, of what is asked, of what things are called, and of the code that reads."""
     here = Path(__file__)
-    code = [*sorted(Path(ich.ct.__file__).parent.glob("*.py")), here, here.with_name("files.py")]
-    content = [str(files.root.resolve()).encode("utf-8", "surrogateescape"), bytes([spacing_required])]
+    code = [
+        *sorted(Path(ich.ct.__file__).parent.glob("*.py")),
+        here,
+        *map(here.with_name, ("files.py", "pseudonym.py")),
+    ]
+    names = files.pseudonyms.identity if isinstance(files, Renamed) else b""
+    content = [str(files.root.resolve()).encode("utf-8", "surrogateescape"), bytes([spacing_required]), names]
     return hashlib.sha256(b"\0".join([*content, *(file.read_bytes() for file in code)])).hexdigest()[:16]
 
 
