@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from PIL.PngImagePlugin import PngInfo
 from ich.data.pseudonym import Pseudonyms
 from ich.findings import FINDINGS
 from tests.planted import NAME, NUMBER, PLANTED, UID, plant, search
-from tests.project import REPOSITORY, Project
+from tests.project import Project, copy_project
+from tests.serving import served
 
 DOORS = """
 import ich
@@ -91,11 +93,7 @@ def gone(tmp_path_factory: pytest.TempPathFactory) -> Gone:
     shutil.copy(cases.parent / rows[0].split(",")[0], folder / "OOSTERHUIS twice.dcm")
     rows = [*(f"hospital/{row}" for row in rows), "OOSTERHUIS twice.dcm,ELFRIEDE,0,0,0,0,0,0"]
     (folder / "twice.csv").write_text("\n".join([head, *rows]))
-    project = Project(root=folder / "project")
-    for part in ("ich", "conf"):
-        shutil.copytree(REPOSITORY / part, project.root / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("train.py", "predict.py", "mlruns.gitignore"):
-        shutil.copy(REPOSITORY / file, project.root / file)
+    project = copy_project(folder / "project")
     names = folder / "secret" / "names.csv"
     served = [sorted(cases.parent.glob("*/*.dcm"))[0], cases.parent / "OOSTERHUIS scout.dcm"]
     words = [json.dumps(commands(cases, project.root, names)), project.root, *served]
@@ -172,6 +170,57 @@ def test_without_pseudonyms_the_search_finds_the_ids_and_the_files(gone: Gone, t
     assert done.returncode == 0, done.stderr
     assert {NUMBER, UID, "ACHTERBERG", "OOSTERHUIS", "XANTHOPOULOS", "ELFRIEDE"} <= search(tmp_path).keys()
     assert NAME not in done.stdout
+
+
+@pytest.mark.slow
+def test_nor_after_real_commands_a_sweep_with_a_failing_job_and_a_real_server(gone: Gone, tmp_path: Path) -> None:
+    """Each door a process, a cohort in Kaggle's .zip, neighbours, and what two processes and a server write."""
+    root = as_kaggle(gone.cases, tmp_path / "hospital")
+    project = copy_project(tmp_path / "project")
+    data = ["data=rsna", f"data.root={root}", "geometry.size=64"]
+    small = [*data, "model=timm", "model.name=test_byobnet", "data.folds=3", "trainer.max_epochs=1"]
+    run_module(project, "ich.prepare", *data, "series=true", "report=true")
+    project.run("train.py", *small, "context=neighbours")
+    project.run("train.py", *small, "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "report=false")
+    swept = project.run("train.py", "-m", *small, "data.policies.cut=leave_out,fail", "report=false", code=1)
+    assert "OOSTERHUIS cut.dcm" in swept.stderr
+    states = sorted(run.info.status for run in project.runs())
+    assert states == ["FAILED", "FAILED", "FINISHED", "FINISHED", "FINISHED"]
+    (run,) = project.runs("params.`context._target_` = 'ich.model.context.Neighbours'")
+    word = f"runs:/{run.info.run_id}"
+    run_module(project, "ich.evaluate", f"run={word}", f"output={project.root / 'out' / 'e'}", "resamples=100")
+    run_module(project, "ich.explore", *data, f"output={project.root / 'out' / 'x'}", "gallery=1", f"image={UID}.1.3")
+    folder = gone.slices[0].parent
+    words = [f"checkpoint={word}", f"input={folder}", f"output={project.root / 'out' / 'p'}", "explain=true"]
+    project.run("predict.py", *words, "explain_at_least=0.01")
+    with served(project, run.info.run_id, project.root / "out" / "server.log") as ask:
+        assert ask(*(file.read_bytes() for file in gone.slices[:3]))[0] == 200
+        status, body = ask((gone.cases.parent / "OOSTERHUIS scout.dcm").read_bytes())
+        assert status == 400
+    (project.root / "out" / "answer.json").write_text(body)
+    assert search(root.parent).keys() == {*PLANTED.values()} - {"ELFRIEDE"}
+    assert search(project.root) == {}
+
+
+def run_module(project: Project, *words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=project.root, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def as_kaggle(cases: Path, folder: Path) -> Path:
+    """The files of a table as Kaggle's .zip; its labels by the ids of the images."""
+    table = pd.read_csv(cases)
+    lines = ["ID,Label"]
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "data.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for row in table.to_dict("records"):
+            archive.write(cases.parent / row["file"], f"stage_2_train/{row['file']}")
+            image = f"{UID}.1.{Path(row['file']).stem.removeprefix('ACHTERBERG ')}"
+            lines += [f"{image}_{finding},{row[finding]}" for finding in FINDINGS]
+        archive.writestr("stage_2_train.csv", "\n".join(lines))
+    return folder / "data.zip"
 
 
 @pytest.mark.parametrize("before", ["", "x", "xy", "xyz"])
