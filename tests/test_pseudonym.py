@@ -24,6 +24,7 @@ from tests.planted import NAME, NUMBER, PLANTED, UID, plant, search
 from tests.project import Project, copy_project
 from tests.serving import served
 
+PATIENTS = 5
 DOORS = """
 import ich
 import importlib, json, sys
@@ -70,7 +71,14 @@ def commands(cases: Path, root: Path, names: Path) -> list[list[object]]:
     """Every door, with the exit code that it has."""
     data = ["data=table", f"data.root={cases}"]
     one = sorted(cases.parent.glob("*/*.dcm"))[0]
-    small = ["model=timm", "model.name=test_byobnet", "geometry.size=64", "data.folds=3", "trainer.max_epochs=1"]
+    small = [
+        "model=timm",
+        "model.name=test_byobnet",
+        "geometry.size=64",
+        "data.folds=3",
+        "trainer.max_epochs=1",
+        "data.batch_size=8",
+    ]
     return [
         ["ich.prepare", 0, *data, "geometry.size=64", "report=true", "verify=true", f"names={names}"],
         ["train", 0, *data, *small, "data.test_share=0.2"],
@@ -88,7 +96,7 @@ def commands(cases: Path, root: Path, names: Path) -> list[list[object]]:
 @pytest.fixture(scope="module")
 def gone(tmp_path_factory: pytest.TempPathFactory) -> Gone:
     folder = tmp_path_factory.mktemp("planted")
-    cases = plant(folder / "hospital", patients=6, slices=10)
+    cases = plant(folder / "hospital", patients=PATIENTS, slices=6)
     head, *rows = cases.read_text().splitlines()
     shutil.copy(cases.parent / rows[0].split(",")[0], folder / "OOSTERHUIS twice.dcm")
     rows = [*(f"hospital/{row}" for row in rows), "OOSTERHUIS twice.dcm,ELFRIEDE,0,0,0,0,0,0"]
@@ -136,7 +144,7 @@ def test_results_join_by_digests_and_the_table_of_names_tells_whose_they_are(gon
     (run,) = gone.project.runs("attributes.status = 'FINISHED'")
     folds = pd.read_csv(gone.project.artifact(run, "folds.csv"))
     assert {*folds["image_id"]} == images
-    assert {*folds["patient_id"]} == {of("ELFRIEDE"), *(of(f"{NUMBER}-{number}") for number in range(1, 6))}
+    assert {*folds["patient_id"]} == {of("ELFRIEDE"), *(of(f"{NUMBER}-{number}") for number in range(1, PATIENTS))}
     val = pd.read_csv(gone.project.artifact(run, "predictions/val.csv")).set_index("image_id")
     for finding in FINDINGS:
         assert np.abs(predicted.loc[val.index, finding] - val[f"p_{finding}"]).max() < 1e-5
@@ -178,7 +186,14 @@ def test_nor_after_real_commands_a_sweep_with_a_failing_job_and_a_real_server(go
     root = as_kaggle(gone.cases, tmp_path / "hospital")
     project = copy_project(tmp_path / "project")
     data = ["data=rsna", f"data.root={root}", "geometry.size=64"]
-    small = [*data, "model=timm", "model.name=test_byobnet", "data.folds=3", "trainer.max_epochs=1"]
+    small = [
+        *data,
+        "model=timm",
+        "model.name=test_byobnet",
+        "data.folds=3",
+        "trainer.max_epochs=1",
+        "data.batch_size=8",
+    ]
     run_module(project, "ich.prepare", *data, "series=true", "report=true")
     project.run("train.py", *small, "context=neighbours")
     project.run("train.py", *small, "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "report=false")
