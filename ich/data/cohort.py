@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int64
 
-from ich.data.files import Archive, Files, Folder, Renamed, open_archive, rename
+from ich.data.files import Files, Folder, open_archive
 from ich.data.headers import read_headers
 from ich.data.labels import BadLabels, check_any
 from ich.data.layout import LAYOUT
 from ich.data.pseudonym import AS_THEY_ARE, Pseudonyms
+from ich.data.renamed import CohortFiles, Renamed, rename
 from ich.data.rows import read_rows, refuse_rows
 from ich.errors import InputError
 from ich.findings import FINDINGS
@@ -40,7 +41,7 @@ class Cohort:
     `recipe` names what made the slices where somebody knows it: two phantoms may differ in nothing but their blood.
     """
 
-    files: Files
+    files: CohortFiles
     table: pd.DataFrame
     rejected: pd.DataFrame
     recipe: str = ""
@@ -68,7 +69,7 @@ class Cohort:
         return content.hexdigest()[:32]
 
 
-def kaggle_files(root: Path) -> Folder | Archive:
+def kaggle_files(root: Path) -> Files:
     """The folder with stage_2_train/ and stage_2_train.csv: `root` itself, one folder inside it, or in its .zip."""
     if root.is_file():
         if root.suffix.lower() != ".zip":
@@ -95,7 +96,7 @@ def kaggle_folder(root: Path) -> Path:
 
 
 def read_cohort(
-    root: Path | Folder | Archive,
+    root: Path | Files,
     *,
     spacing_required: bool = True,
     cache: Path | None = None,
@@ -147,7 +148,7 @@ def read_table(
 
 
 def _read_files(
-    files: Files, names: list[str], *, spacing_required: bool, cache: Path | None, report: Report | None
+    files: CohortFiles, names: list[str], *, spacing_required: bool, cache: Path | None, report: Report | None
 ) -> Cohort:
     for name in names:
         if not name.isprintable():

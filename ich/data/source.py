@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from ich.config.paths import Existing, Writable
 from ich.data.cohort import BadCohort, Cohort, kaggle_files, read_cohort, read_table
 from ich.data.faults import Policies
-from ich.data.files import Archive, Folder
+from ich.data.files import Archive, Files, Folder
 from ich.data.labels import BadLabels, read_labels
 from ich.data.pseudonym import AS_THEY_ARE, Pseudonyms
 from ich.findings import FINDINGS
@@ -183,7 +183,7 @@ def _load_kaggle(
     return replace(cohort, table=cohort.table[labelled].reset_index(drop=True), rejected=rejected), labels
 
 
-def _read_kaggle_labels(files: Folder | Archive) -> pd.DataFrame:
+def _read_kaggle_labels(files: Files) -> pd.DataFrame:
     """Of an archive, through a copy of this one table: the readers of tables want a file."""
     name = "stage_2_train.csv"
     if not isinstance(files, Archive):
