@@ -88,7 +88,7 @@ def commands(cases: Path, root: Path, names: Path) -> list[list[object]]:
         ["predict", 0, "checkpoint=runs:/latest", f"input={cases.parent}", f"output={root / 'out' / 'predict'}"],
         [
             "predict", 0, "checkpoint=runs:/latest", f"input={one}", f"output={root / 'out' / 'explain'}",
-            "explain=true", "explain_at_least=0",
+            "explain=true", "explain_at_least=0", f"names={names.with_name('one.csv')}",
         ],
     ]  # fmt: skip
 
@@ -148,6 +148,14 @@ def test_results_join_by_digests_and_the_table_of_names_tells_whose_they_are(gon
     val = pd.read_csv(gone.project.artifact(run, "predictions/val.csv")).set_index("image_id")
     for finding in FINDINGS:
         assert np.abs(predicted.loc[val.index, finding] - val[f"p_{finding}"]).max() < 1e-5
+
+
+def test_one_slices_explanation_is_found_by_the_table_of_names_alone(gone: Gone) -> None:
+    output = gone.project.root / "out" / "explain"
+    named = pd.read_csv(gone.names.with_name("one.csv"))
+    assert named["name"].tolist() == [gone.slices[0].name]
+    assert pd.read_csv(output / "probabilities.csv")["file"].tolist() == named["file"].tolist()
+    assert (output / "explanations" / f"{named['file'][0]}.png").is_file()
 
 
 def test_what_was_refused_is_named_on_the_screen_and_its_run_keeps_no_word_of_it(gone: Gone) -> None:

@@ -21,6 +21,7 @@ from ich.data.source import Rsna, Table
 from ich.errors import InputError, keep_private, recorded
 from ich.findings import FINDINGS
 from tests.data.dicom_files import write_slice
+from tests.data.test_files import pack
 from tests.data.test_source import silent
 
 OWN = ["ID_f15c0eee", "ID_000012eaf", "ID_30ea2b02d4"]
@@ -244,22 +245,26 @@ def test_headers_are_kept_under_pseudonyms_alone_and_of_one_key(
     )
 
 
-def test_a_kaggle_folder_of_other_ids_joins_its_labels(tmp_path: Path) -> None:
+def test_a_kaggle_folder_and_zip_of_other_ids_join_their_labels(tmp_path: Path) -> None:
     folder = tmp_path / "in" / "stage_2_train"
     for number in range(3):
-        write_slice(folder / f"1.9.{number}.dcm", image=f"1.9.{number}", patient="4711", z=number)
+        image = f"1.9.{number}" if number else ""  # the first is called after its file
+        write_slice(folder / f"1.9.{number}.dcm", image=image, patient="4711", z=number)
     lines = [
-        f"1.9.{number}_{finding},{int(number == 1 and finding in ('any', 'subdural'))}"
+        f"1.9.{number}_{finding},{int(number == 0 and finding in ('any', 'subdural'))}"
         for number in range(3)
         for finding in FINDINGS
     ]
     (tmp_path / "in" / "stage_2_train.csv").write_text("\n".join(["ID,Label", *lines]))
-    source = Rsna(root=tmp_path / "in", cache=tmp_path)
-    cohort, labels = source.load(spacing_required=True, report=silent)
-    assert len(cohort.table) == 3
-    assert labels.loc[source.pseudonyms.of("1.9.1"), "subdural"] == 1
-    assert labels["any"].sum() == 1
-    assert cohort.table["patient_id"].unique().tolist() == [source.pseudonyms.of("4711")]
+    (folder / "1.9.7.dcm").write_text("no slice")
+    for root in (tmp_path / "in", pack(tmp_path / "in", tmp_path / "data.zip")):
+        source = Rsna(root=root, cache=tmp_path)
+        of = source.pseudonyms.of
+        cohort, labels = source.load(spacing_required=True, report=silent)
+        assert {*cohort.table["image_id"]} == {of("1.9.0"), of("1.9.1"), of("1.9.2")} == {*labels.index}
+        assert labels.index[labels["subdural"] == 1].tolist() == [of("1.9.0")]
+        assert cohort.table["patient_id"].unique().tolist() == [of("4711")]
+        assert cohort.rejected["file"].tolist() == [f"{of('1.9.7')}.dcm"]
 
 
 def test_what_is_refused_names_the_files_themselves(tmp_path: Path) -> None:
