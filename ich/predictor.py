@@ -1,5 +1,6 @@
 """A checkpoint as a function of DICOM: what predict.py calls."""
 
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +33,10 @@ class BadCheckpoint(InputError):
 
 class NoDevice(InputError):
     """A device that this machine does not have."""
+
+
+class NoMemory(InputError):
+    """A device without memory for a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +127,13 @@ class Predictor:
 
     def predict(self, stacks: Sequence[Int16[np.ndarray, "depth size size"]]) -> Float64[np.ndarray, "n 6"]:
         """The six probabilities of each slice that was read, in the order of FINDINGS."""
-        hu = torch.from_numpy(np.stack(stacks)).to(self.device)
-        with torch.inference_mode():
-            logits = self.classifier(hu)
+        try:
+            hu = torch.from_numpy(np.stack(stacks)).to(self.device)
+            with torch.inference_mode():
+                logits = self.classifier(hu)
+        except torch.OutOfMemoryError as error:
+            first = str(error).partition(". ")[0]
+            raise NoMemory(f"{first}: {len(stacks)} slices at once are too many; lower batch_size") from error
         return metric.probabilities(logits.double().cpu().numpy())
 
 
@@ -141,7 +150,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """The plain content of a checkpoint file; never runs code that the file may carry (`weights_only`)."""
     _check_archive(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's of a damaged file, which is refused anyway
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch raise anything, and nothing of it has been run
         raise BadCheckpoint(f"{path}: no checkpoint that train.py wrote, or a damaged one") from error
     if not isinstance(state, dict) or not all(isinstance(state.get(name), dict) for name in ("state_dict", "settings")):
@@ -160,12 +171,15 @@ def _check_archive(path: Path) -> None:
         size = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+            sound = all(one.compress_type == zipfile.ZIP_STORED for one in members)
+            sound = sound and sum(one.file_size for one in members) <= size
+            if sound and archive.testzip():  # torch reads a flipped bit as another weight
+                raise zipfile.BadZipFile("a checksum is another one")
     except OSError as error:
         raise BadCheckpoint(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # whatever a damaged archive makes zipfile raise
         raise BadCheckpoint(f"{path}: no checkpoint that train.py wrote, or a damaged one") from error
-    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
-    if packed or sum(member.file_size for member in members) > size:
+    if not sound:
         raise BadCheckpoint(f"{path}: it claims to hold more than its {size:,} bytes; give one that train.py wrote")
 
 

@@ -168,8 +168,8 @@ class Archive:
                 while copied <= member.size and (block := packed.read(BLOCK)):
                     file.write(block)
                     copied, checksum = copied + len(block), zlib.crc32(block, checksum)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
-            raise BadFiles(f"{path}: the archive is damaged here ({error}); download it again") from error
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+            raise BadFiles(f"{path}: it cannot be unpacked ({error}); a damaged archive? download it again") from error
         if copied != member.size or checksum != member.crc:
             raise BadFiles(f"{path}: the archive says {member.size:,} bytes and a checksum, and holds others")
 
