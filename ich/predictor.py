@@ -172,6 +172,8 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             sound = all(one.compress_type == zipfile.ZIP_STORED for one in members)
+            if any(one.external_attr or one.volume or one.is_dir() for one in members):
+                raise zipfile.BadZipFile("a member is no file")  # torch takes what is left in memory for its weights
             sound = sound and sum(one.file_size for one in members) <= size
             if sound and archive.testzip():  # torch reads a flipped bit as another weight
                 raise zipfile.BadZipFile("a checksum is another one")

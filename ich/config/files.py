@@ -114,15 +114,15 @@ def _read(file: Path, _changed: int, _size: int) -> yaml.MappingNode | None:
             values = _count(node, {})
         except RecursionError:
             values = MAX_VALUES + 1
-        except UnicodeDecodeError as error:
-            raise _refused(file, "it is no text in UTF-8") from error
+        except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
+            raise _refused(file, "it is no text in UTF-8, or holds letters that YAML does not allow") from error
     if values > MAX_VALUES:
         raise _refused(file, f"it holds more than {MAX_VALUES:,} values, or itself; an experiment has dozens")
     return node if isinstance(node, yaml.MappingNode) else None
 
 
 def _refused(file: Path, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=yaml.Mark(str(file), 0, 0, 0, None, None))
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=yaml.Mark(str(file), 0, 0, 0, "", 0))
 
 
 def _count(node: yaml.Node | None, known: dict[int, int]) -> int:

@@ -52,11 +52,11 @@ def _no_sweep(one: Override, *, multirun: bool) -> str:
 def check(job: Job, keys: type) -> list[Mistake]:
     """What can be found without composing and without importing a target; `keys` holds the door's own keys."""
     try:
+        for file in _chosen(job):
+            files.keys(file)  # before anything else reads it, which a file may make to take for ever
         mistakes = [*_on_command_line(job, set(typing.get_type_hints(keys)))]
         if job.experiment:
             mistakes += _in_experiment(job.experiment, job)
-        for file in _chosen(job):
-            files.keys(file)  # before Hydra reads it, which a file may make to take for ever
     except yaml.MarkedYAMLError as error:
         return [compose.bad_yaml(error)]
     return mistakes or [*_sent_elsewhere(job)]

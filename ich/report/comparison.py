@@ -163,11 +163,10 @@ def _read_slices(run: KeptRun) -> pd.DataFrame | None:
     if path is None:
         return None
     try:
-        return (
-            pd.read_parquet(path, columns=list(COLUMNS))
-            .set_index("image_id", verify_integrity=True)
-            .astype({"fold": "Int64", "pixels": "UInt64"})
-        )
+        table = pd.read_parquet(path, columns=list(COLUMNS)).astype({"fold": "Int64", "pixels": "UInt64"})
+        if table["image_id"].duplicated().any():
+            raise ValueError("an image stands twice")
+        return table.set_index("image_id")
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise BadRun(f"{path}: no table of slices can be read: {error}") from error
 

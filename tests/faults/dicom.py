@@ -138,10 +138,14 @@ def predict(folder: Path, checkpoint: Path, output: Path, account: Account) -> t
     account.command_kb.setdefault("predict.py", []).append(kb)
     if code:
         return {}, set()
-    with (output / "probabilities.csv").open(newline="", encoding="utf-8") as file:
-        good = {row[0]: row[2:] for row in list(csv.reader(file))[1:]}
-    with (output / "rejected.csv").open(newline="", encoding="utf-8") as file:
-        bad = {row[0] for row in list(csv.reader(file))[1:]}
+    try:
+        with (output / "probabilities.csv").open(newline="", encoding="utf-8") as file:
+            good = {row[0]: row[2:] for row in list(csv.reader(file))[1:]}
+        with (output / "rejected.csv").open(newline="", encoding="utf-8") as file:
+            bad = {row[0] for row in list(csv.reader(file))[1:]}
+    except (csv.Error, UnicodeDecodeError) as error:
+        account.expect(False, f"{output}: a table that nobody can read: {error}")
+        return {}, set()
     return good, bad
 
 

@@ -99,14 +99,14 @@ def subjects(root: Path) -> Iterator[Subject]:
     labels = kaggle / "stage_2_train.csv"
     yield text_of("labels", labels, lambda: read_labels(labels), as_pandas_reads(labels))
     table = write_table(root / "table.csv", kaggle)
-    yield text_of("table", table, lambda: read_table(table)[1], None)
+    yield text_of("table", table, lambda: read_table(table)[1], as_the_table_says(table))
     folds = root / "folds.csv"
     images = [f"ID_{number:09x}" for number in range(IMAGES)]
     members = pd.DataFrame({"image_id": images, "patient_id": images})
     pd.DataFrame({"image_id": images, "patient_id": images, "fold": [n % 3 for n in range(IMAGES)]}).to_csv(
         folds, index=False
     )
-    yield text_of("folds", folds, lambda: read_folds(folds, members), None)
+    yield text_of("folds", folds, lambda: read_folds(folds, members), as_the_folds_say(folds))
     yield from archives(root, kaggle)
     yield from parts_of_a_store(root, kaggle)
     checkpoint = small_checkpoint(root / "small.ckpt")
@@ -148,6 +148,26 @@ def as_pandas_reads(path: Path) -> Callable[[pd.DataFrame], bool]:
         other = pd.DataFrame({"image": named[0], "finding": named[1], "label": rows["Label"].astype(float).astype(int)})
         wide = other.pivot_table(index="image", columns="finding", values="label", aggfunc="max")[list(FINDINGS)]
         return bool(len(wide) == len(found) and (wide.sort_index().to_numpy() == found.sort_index().to_numpy()).all())
+
+    return right
+
+
+def as_the_table_says(path: Path) -> Callable[[pd.DataFrame], bool]:
+    """Whether each image's labels stand in the row that names its file."""
+
+    def right(found: pd.DataFrame) -> bool:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="replace")
+        rows = rows[rows["file"] != ""].assign(image=rows["file"].map(lambda file: Path(file).stem))
+        known = rows.drop_duplicates("image").set_index("image")[list(FINDINGS)].astype(float)
+        return bool(len(found)) and bool((known.loc[found.index].to_numpy() == found.to_numpy()).all())
+
+    return right
+
+
+def as_the_folds_say(path: Path) -> Callable[[pd.DataFrame], bool]:
+    def right(found: pd.DataFrame) -> bool:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="replace").set_index("image_id")
+        return bool((rows["fold"].loc[found["image_id"]].astype(float).to_numpy() == found["fold"].to_numpy()).all())
 
     return right
 

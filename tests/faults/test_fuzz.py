@@ -13,7 +13,7 @@ from ich.ct.dicom import BadSlice, Slice, read_header, read_slice
 from ich.predictor import Predictor
 from ich.report.predictions import predict_folder
 from tests.data.dicom_files import write_slice
-from tests.faults import dicom, tables
+from tests.faults import configurations, dicom, tables
 from tests.faults.damage import DICOM, damaged, renamed
 from tests.faults.small import small_checkpoint
 from tests.project import REPOSITORY
@@ -71,8 +71,12 @@ def test_damaged_tables_archives_stores_and_checkpoints_are_refused_or_right() -
     assert tables.main(count=120, seed=1) == []
 
 
+def test_damaged_experiments_and_commands_are_right_or_refused() -> None:
+    assert configurations.main(count=16, seed=3) == []
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("script", "count"), [("dicom", 4000), ("tables", 5000)])
+@pytest.mark.parametrize(("script", "count"), [("dicom", 4000), ("tables", 5000), ("configurations", 500)])
 def test_thousands(script: str, count: int) -> None:
     """`python -m tests.faults.dicom` does 20,000 by itself: a quarter of an hour."""
     if script == "dicom" and not dicom.KIT.is_dir():
