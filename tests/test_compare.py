@@ -91,6 +91,17 @@ def test_a_run_that_kept_no_slices_says_so() -> None:
     assert "data: not kept by both runs" in compare_runs(kept(), kept(slices=None)).text(5)
 
 
+def test_a_run_beside_itself(project: Project, trained: Trained) -> None:
+    table = pd.read_parquet(project.artifact(trained.run, "slices.parquet"))
+    folds = pd.read_csv(project.artifact(trained.run, "folds.csv"))
+    assert table["image_id"].tolist() == folds["image_id"].tolist()
+    assert table["fold"].tolist() == folds["fold"].tolist()
+    assert table["pixels"].nunique() == len(table)
+    itself = compare(project, f"a={trained.checkpoint}", f"b={trained.checkpoint}").stdout.splitlines()
+    assert [line.partition(": ")[2] for line in itself[2:]] == ["the same"] * 6
+
+
+@pytest.mark.slow
 def test_two_trainings_that_differ_in_a_key_and_a_slice(project: Project, trained: Trained, tmp_path: Path) -> None:
     (slices,) = (project.root / "cache" / "phantom").glob("*/*/stage_2_train")
     root = tmp_path / "kaggle"
