@@ -14,7 +14,7 @@ from ich.config.current import is_sweep_job
 from ich.errors import InputError
 
 OF_THE_DISK = (
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOENT,
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
     errno.ENODEV, errno.ENOTCONN, errno.ESTALE,
 )  # fmt: skip
 """No right to write, a disk that is full, broken or gone: no mistake of the program, and the message names the file."""
