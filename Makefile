@@ -15,8 +15,9 @@ demo: env
 	$(BIN)/python train.py experiment=demo
 	$(BIN)/python predict.py checkpoint=runs:/latest input=cache/phantom/latest output=out/demo
 
+# A file of tests stays in one process, so that what its tests share is made once.
 test: env
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: env
 	$(BIN)/pytest -m slow

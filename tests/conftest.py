@@ -1,5 +1,11 @@
 """What every test may use: a copy of the project, one trained run in it, and the real data where they are."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker a core: torch's threads would wait for each other. Set before torch is imported, here and in commands.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand before anything imports torchvision)
 
 import shutil
@@ -13,6 +19,12 @@ import tests.typecheck  # noqa: F401  (pytest's --jaxtyping-packages names it)
 from tests.project import REPOSITORY, SMALL, Project, Trained, copy_project
 
 SHARED = REPOSITORY.parent / "shared"
+LONGEST = ("test_train.py",)
+"""Files that begin first where several processes share the tests: what begins last is waited for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

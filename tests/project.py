@@ -1,6 +1,5 @@
 """The project as tests use it: a copy of its own, its doors as commands, its runs."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,8 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+
+from tests import warm
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = ("experiment=demo", "data.patients=6", "data.slices=20", "trainer.max_epochs=2", "report=false")
@@ -28,17 +29,10 @@ class Project:
     def run(
         self, *words: str, code: int = 0, timeout: float = 240, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a door, such as run("train.py", "seed=1"), from another folder, and expect an exit code."""
-        elsewhere = self.root.parent
-        done = subprocess.run(
-            self.command(*words),
-            cwd=elsewhere,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env=os.environ | {"COLUMNS": "200"} | environment,
-        )
+        """Run a door, run("train.py", "seed=1") from another folder or run("-m", "ich.explore"); expect a code."""
+        script = words if words[0] == "-m" else (str(self.root / words[0]), *words[1:])
+        cwd = self.root if words[0] == "-m" else self.root.parent
+        done = warm.run(script, cwd=cwd, timeout=timeout, **environment)
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,7 @@ from tests.project import SMALL, Project, Trained
 
 
 def compare(project: Project, *words: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "ich.compare", *words]
-    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    return project.run("-m", "ich.compare", *words, code=code)
 
 
 def kept(**changed: object) -> Kept:

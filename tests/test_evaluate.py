@@ -39,11 +39,7 @@ PROBABILITIES = [f"p_{finding}" for finding in FINDINGS]
 
 
 def evaluate(project: Project, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "ich.evaluate", *words], cwd=project.root, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
-    return done
+    return project.run("-m", "ich.evaluate", *words, code=code)
 
 
 def make_table(patients: int, *, seed: int = 0, prefix: str = "") -> pd.DataFrame:

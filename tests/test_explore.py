@@ -38,11 +38,7 @@ ALL_FIGURES = sorted(
 
 
 def explore(project: Project, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "ich.explore", *words], cwd=project.root, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
-    return done
+    return project.run("-m", "ich.explore", *words, code=code)
 
 
 class Links(HTMLParser):

@@ -258,17 +258,9 @@ def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
             yield from leaves(value, (*path, key))
 
 
-def every_key() -> list[Any]:
-    cases = []
-    for group, choices in files.groups(files.CONF).items():
-        if group == "experiment":
-            continue
-        for choice in choices.values():
-            for path, value in leaves(yaml.safe_load(choice.file.read_text())):
-                cases.append(
-                    pytest.param(group, choice.name, path, value, id=f"{group}={choice.name} {'.'.join(path)}")
-                )
-    return cases
+def every_file() -> list[Any]:
+    files_of = [(group, one) for group, choices in files.groups(files.CONF).items() for one in choices.values()]
+    return [pytest.param(group, one, id=f"{group}={one.name}") for group, one in files_of if group != "experiment"]
 
 
 GIVEN = {"rsna": ("data.root=.",), "table": ("data.root=README.md",)}
@@ -281,23 +273,28 @@ def skip_what_this_machine_lacks(group: str, choice: str) -> None:
         pytest.skip("no GPU here; the text of that refusal is tested on its own")
 
 
-@pytest.mark.parametrize(("group", "choice", "path", "value"), every_key())
-def test_every_key_misspelt_is_refused(group: str, choice: str, path: tuple[str, ...], value: Any) -> None:
-    key = ".".join((group, *path[:-1], f"{path[-1]}x"))
-    said = refusal(f"{group}={choice}", f"{key}=1", *GIVEN.get(choice, ()))
-    assert f"  {key}: " in said
+@pytest.mark.parametrize(("group", "choice"), every_file())
+def test_every_key_misspelt_is_refused(group: str, choice: files.Choice) -> None:
+    keys = [
+        ".".join((group, *path[:-1], f"{path[-1]}x")) for path, _ in leaves(yaml.safe_load(choice.file.read_text()))
+    ]
+    said = refusal(f"{group}={choice.name}", *(f"{key}=1" for key in keys), *GIVEN.get(choice.name, ()))
+    for key in keys:
+        assert f"  {key}: " in said
 
 
-@pytest.mark.parametrize(("group", "choice", "path", "value"), every_key())
-def test_every_key_of_a_wrong_type_is_refused(group: str, choice: str, path: tuple[str, ...], value: Any) -> None:
-    key = ".".join((group, *path))
-    wrong = "7" if isinstance(value, dict | list) or path[-1] == "_target_" else "{a: 1}"
-    said = refusal(
-        f"{group}={choice}",
-        f"{key}={wrong}",
-        *(given for given in GIVEN.get(choice, ()) if not given.startswith(f"{key}=")),
-    )
-    assert f"  {key}" in said
+@pytest.mark.parametrize(("group", "choice"), every_file())
+def test_every_key_of_a_wrong_type_is_refused(group: str, choice: files.Choice) -> None:
+    """All values at once; mappings and what others hang on, one after the other."""
+    wrong, alone = {}, {}
+    for path, value in leaves(yaml.safe_load(choice.file.read_text())):
+        kept = alone if isinstance(value, dict) or path[-1].startswith("_") else wrong
+        kept[".".join((group, *path))] = "7" if isinstance(value, dict | list) or path[-1] == "_target_" else "{a: 1}"
+    for some in filter(None, (wrong, *({key: value} for key, value in alone.items()))):
+        given = (word for word in GIVEN.get(choice.name, ()) if word.partition("=")[0] not in some)
+        said = refusal(f"{group}={choice.name}", *(f"{key}={value}" for key, value in some.items()), *given)
+        for key in some:
+            assert f"  {key}" in said
 
 
 # --- what may be built

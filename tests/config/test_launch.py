@@ -12,11 +12,12 @@ import train
 from ich.config import files
 from ich.config.job import say
 from ich.config.launch import Door, _enter
+from tests import warm
 from tests.project import REPOSITORY
 
 
 def door(*words: str, door: str = "train.py", code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, REPOSITORY / door, *words], capture_output=True, text=True, check=False)
+    done = warm.run([str(REPOSITORY / door), *words], cwd=Path.cwd())
     assert done.returncode == code, done.stderr
     return done
 

@@ -205,7 +205,8 @@ def archives(root: Path, kaggle: Path) -> Iterator[Subject]:
 
         def put(content: bytes, path: Path = path) -> Any:
             path.write_bytes(content)
-            cohort, labels = Rsna(root=path, cache=root / "none").load(spacing_required=True, report=silent)
+            source = Rsna(root=path, cache=root / "none", pseudonymize=False)
+            cohort, labels = source.load(spacing_required=True, report=silent)
             return {name: cohort.files.read(name) for name in cohort.table["file"]}, labels  # type: ignore[union-attr]
 
         def right(found: Any, sound: dict[str, bytes] = sound) -> bool:

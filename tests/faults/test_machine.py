@@ -71,6 +71,7 @@ class Deadly(Dataset[int]):
         return place
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the loader's, when it is collected
 def test_a_killed_worker_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(WorkerDied, match=r"data\.num_workers=0"), faults_named(tmp_path):
         list(DataLoader(Deadly(), num_workers=1))
