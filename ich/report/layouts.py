@@ -98,7 +98,7 @@ def judge_alone(
     names: pd.Series | np.ndarray, patients: pd.Series | Int64[np.ndarray, " n"], positive: Bool[np.ndarray, "n 6"]
 ) -> HeadersAlone:
     """A row a slice in all three. By chance: the slices that a patient has in a group go to another's group."""
-    groups, patient = pd.factorize(np.asarray(names))[0], pd.factorize(np.asarray(patients))[0]
+    groups, patient = (np.unique(np.asarray(one), return_inverse=True)[1] for one in (names, patients))
     number = int(groups.max()) + 1
     _, first, block = np.unique(patient * number + groups, return_index=True, return_inverse=True)
     ones = np.column_stack([np.ones(len(positive)), positive])

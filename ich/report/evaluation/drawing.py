@@ -52,7 +52,7 @@ def draw_shifts(sets: Sequence[CaseSet]) -> Chart:
         file="shifts.svg",
         title="Under a shift of HU",
         caption="All HU of a slice moved by so much before the windows, as on a scanner that drifts: weighted log loss "
-        "and AUC of any, with their 95% intervals. Dotted: the floor, and 0.5, which is chance. Beside it in numbers; "
+        "and AUC of any, with their 95% intervals. Dotted: the floor, and 0.5, which is chance. Below it in numbers; "
         "the change is that from a shift of 0 on the same resamples of patients. shifts.csv has every label.",
         figure=curves.shifts_chart(
             [int(one.name) for one in sets],

@@ -160,7 +160,7 @@ def _header_section(by_header: ByHeader) -> Section:
         title="By header group",
         rows=wording.header_rows(by_header),
         caption="How pixels are stored tells the scanner. The last but one column is what a group's own rates score as "
-        "the answer of each of its slices: a model that has learned more than the scanner is better in every group. "
+        "the answer of each of its slices: a model that has learned more than the scanner is better in groups of both. "
         f"{by_header.alone}. Every label is in header_groups.csv.",
     )
 
