@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from ich import metric
 from ich.findings import FINDINGS
+from ich.report.evaluation import Cases, Settings, by_header, evaluate
+from ich.report.evaluation.headers import EVERYTHING
+from ich.report.evaluation.sets import set_table
+from ich.report.evaluation.wording import header_rows
 from ich.report.layouts import group_layouts, judge_alone
+from tests.report.test_evaluation import some_cases
 
 
 @st.composite
@@ -74,3 +79,27 @@ def test_a_leak_is_told_with_what_it_would_score_and_chance_beside_it() -> None:
 def test_groups_of_chance_are_said_to_be_chance() -> None:
     names, patients, labels = cohort(60, leak=0, seed=1)
     assert "that is no more than chance here" in group_layouts(pd.Series(names), pd.Series(patients), labels).caption
+
+
+@given(some_cases(), st.data())
+@settings(max_examples=25, deadline=None)
+def test_each_group_has_scikit_learns_numbers_or_none(cases: Cases, data: st.DataObject) -> None:
+    names = data.draw(arrays(np.int64, len(cases), elements=st.integers(0, 2))).astype(str)
+    few = Settings(resamples=10)
+    found = by_header(evaluate(cases, few), pd.Series(names, index=cases.ids), few)
+    assert found is not None
+    assert [one.name for one in found.sets[1:]] == sorted({*names}, key=lambda name: (-np.sum(names == name), name))
+    table = set_table(found.sets, column="group").set_index(["group", "label"])
+    for name in (EVERYTHING, *np.unique(names)):
+        some = np.ones(len(names), bool) if name == EVERYTHING else names == name
+        for i, label in enumerate(FINDINGS):
+            row, y, p = table.loc[(name, label)], cases.positive[some, i], cases.probabilities[some, i]
+            assert (row["slices"], row["positives"]) == (some.sum(), y.sum())
+            assert row["patients"] == len({*cases.patients[some]})
+            expected = log_loss(y, np.clip(p, 1e-15, 1 - 1e-15), labels=[False, True])
+            assert row["log_loss"] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+            if y.all() or not y.any():
+                assert np.isnan(row["auc"])
+            else:
+                assert row["auc"] == pytest.approx(roc_auc_score(y, p), rel=1e-9)
+    assert len(header_rows(found)) == 1 + len(found.sets)
