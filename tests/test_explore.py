@@ -175,7 +175,7 @@ def test_one_image_can_be_followed(project: Project, cohort: Path, tmp_path: Pat
         (["data=rsna", "data.root=NONE"], 2, "data.root: there is no file or folder NONE; give"),
         (["data=rsna", "data.root={cohort}", "image=ID_x"], 1, "BadImage: image=ID_x: the cohort has no such"),
         (["data=rsna"], 2, "data.root is missing"),
-        (["labels={cohort}/stage_2_train.csv", "image=ID_x"], 2, "image= follows a slice of data="),
+        (["labels={labels}", "image=ID_x"], 2, "image= follows a slice of data="),
         (["gallery=0"], 2, "gallery: 0"),
         (["windw=five"], 2, "did you mean window?"),
     ],
@@ -183,7 +183,7 @@ def test_one_image_can_be_followed(project: Project, cohort: Path, tmp_path: Pat
 def test_bad_input_gives_one_message(
     project: Project, cohort: Path, tmp_path: Path, words: list[str], code: int, said: str
 ) -> None:
-    words = [word.format(cohort=cohort) for word in words]
+    words = [word.format(cohort=cohort, labels=next(cohort.rglob("stage_2_train.csv"))) for word in words]
     done = explore(project, *words, f"output={tmp_path / 'out'}", code=code)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
