@@ -109,8 +109,8 @@ def percentiles(resamples: Float64[np.ndarray, " resamples"], *, patients: int) 
     return Interval(low=float(low), high=float(high))
 
 
-def as_row(value: float, interval: Interval | None) -> Row:
-    """The two together."""
+def row_of(value: float, interval: Interval | None) -> Row:
+    """A value with what its interval is, if there is one."""
     return (value, interval.low, interval.high) if interval else (value, None, None)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64
 
 from ich import metric
 from ich.findings import ANY, FINDINGS
-from ich.report.evaluation.bootstrap import Measured, Row, as_row, measure, percentiles
+from ich.report.evaluation.bootstrap import Measured, Row, measure, percentiles, row_of
 from ich.report.evaluation.families import losses, rankings
 from ich.report.evaluation.level import Settings
 from ich.report.evaluation.table import Cases
@@ -59,14 +59,14 @@ def set_row(one: CaseSet, name: str) -> Row | None:
     """A metric of a set with its interval; None where it is not defined."""
     if name not in one.measured.values:
         return None
-    return as_row(one.measured.values[name], one.measured.interval(name))
+    return row_of(one.measured.values[name], one.measured.interval(name))
 
 
 def change(one: CaseSet, reference: CaseSet, name: str) -> Row:
     """How a metric differs from that of a set of the same patients; resampled together, what is hard cancels."""
     apart = one.measured.resamples[name] - reference.measured.resamples[name]
     value = one.measured.values[name] - reference.measured.values[name]
-    return as_row(value, percentiles(apart, patients=one.measured.count(name)))
+    return row_of(value, percentiles(apart, patients=one.measured.count(name)))
 
 
 def _measure(name: str, cases: Cases, prevalence: Float64[np.ndarray, " 6"], settings: Settings) -> CaseSet:
