@@ -41,7 +41,7 @@ def shifted(checkpoint: Path, cases: Cases) -> dict[int, Cases]:
 
 
 def test_without_a_shift_the_answers_are_those_of_the_run(cases: Cases, shifted: dict[int, Cases]) -> None:
-    assert np.abs(shifted[0].probabilities - cases.probabilities).max() < 1e-5
+    assert np.abs(shifted[0].probabilities - cases.probabilities).max() < 1e-6
     for one in shifted.values():
         assert one.ids.tolist() == cases.ids.tolist()
         assert (one.positive == cases.positive).all()
@@ -65,7 +65,7 @@ def test_a_shift_is_what_files_of_a_drifted_scanner_give(
         logits = predictor.classifier(torch.from_numpy(np.stack(stacks)))
     apart = np.abs(metric.probabilities(logits.numpy()) - ours.probabilities).max(axis=1)
     moved = np.abs(shifted[0].probabilities - ours.probabilities).max(axis=1)
-    assert np.median(apart) < 1e-4
+    assert np.median(apart) < 0.02 * np.median(moved)
     assert apart.mean() < 0.1 * moved.mean()
 
 
