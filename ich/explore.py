@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 from omegaconf import DictConfig
 
 from ich import config
+from ich.config.paths import Existing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,7 @@ class Keys:
     """The keys of conf/explore.yaml that are no group."""
 
     output: Path
-    labels: Path | None
+    labels: Annotated[Path, Existing(kind="file", way_out="give a label CSV, as the challenge's")] | None
     image: str | None
     gallery: Annotated[int, Ge(1), Le(12)]
 

@@ -27,12 +27,15 @@ from tests.test_explore import assert_stands_alone
 FILES = [
     "confusion.svg",
     "evaluation.json",
+    "header_groups.csv",
     "index.html",
     "precision_recall.svg",
     "reliability.csv",
     "reliability.svg",
     "roc.svg",
     "scores.svg",
+    "shifts.csv",
+    "shifts.svg",
     "thresholds.csv",
 ]
 PROBABILITIES = [f"p_{finding}" for finding in FINDINGS]
@@ -66,7 +69,7 @@ def write(path: Path, table: pd.DataFrame) -> Path:
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """val.csv, worse.csv of the same slices, test.csv of other patients, fewer.csv, and a damaged one."""
+    """val.csv and its headers, worse.csv of the same slices, test.csv of others, fewer.csv, and a damaged one."""
     folder = tmp_path_factory.mktemp("tables")
     val = make_table(30)
     write(folder / "val.csv", val)
@@ -75,6 +78,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "worse.csv", worse)
     write(folder / "test.csv", make_table(20, seed=1, prefix="t"))
     write(folder / "fewer.csv", val[:-1])
+    headers = val[["image_id"]].assign(header_group=np.where(val["patient_id"].str.endswith("1"), "a", "b"))
+    write(folder / "headers.csv", headers)
+    write(folder / "fewer_headers.csv", headers[:-1])
     val.loc[3, "p_any"] = 1.5
     write(folder / "bad.csv", val)
     return folder
@@ -83,7 +89,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_is_evaluated_with_the_very_numbers_that_it_logged(
     project: Project, trained: Trained, tmp_path: Path
 ) -> None:
-    done = evaluate(project, f"run={trained.checkpoint}", f"output={tmp_path / 'out'}", "resamples=200")
+    words = (f"output={tmp_path / 'out'}", "resamples=200", "shifts=[-20,20]")
+    done = evaluate(project, f"run={trained.checkpoint}", *words)
     rows = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     history = project.client.get_metric_history(trained.run.info.run_id, "val/weighted_log_loss")
     best = min(history, key=lambda one: np.float32(one.value)).step
@@ -97,6 +104,12 @@ def test_a_run_is_evaluated_with_the_very_numbers_that_it_logged(
     assert "fitted and reported on the same patients" in done.stdout
     assert str(tmp_path / "out" / "index.html") in done.stdout
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == FILES
+    shifts = pd.read_csv(tmp_path / "out" / "shifts.csv").set_index(["shift_hu", "label"])
+    assert shifts.index.get_level_values(0).unique().tolist() == [-20, 0, 20]
+    unshifted = shifts.loc[(0, "all")]
+    assert unshifted["log_loss"] == pytest.approx(rows["val/weighted_log_loss"][0], abs=1e-5)
+    assert unshifted["floor"] == pytest.approx(rows["val/floor"][0], rel=1e-12)
+    assert (unshifted["log_loss_change"], shifts.loc[(20, "all"), "log_loss_change"] != 0) == (0, True)
     assert_stands_alone(tmp_path / "out" / "index.html")
     assert trained.run.info.run_id in (tmp_path / "out" / "index.html").read_text()
 
@@ -128,6 +141,52 @@ def test_a_table_is_evaluated_by_slices_and_studies_and_equal_tables_give_equal_
     assert thresholds["point"].unique().tolist() == ["fixed", "sensitivity_95", "youden"]
     reliability = pd.read_csv(tmp_path / "a" / "reliability.csv")
     assert reliability["cases"].sum() == 6 * (len(table) + len(studies))
+
+
+def test_a_table_is_evaluated_by_header_group(tables: Path, tmp_path: Path) -> None:
+    here(
+        f"predictions={tables / 'val.csv'}",
+        f"headers={tables / 'headers.csv'}",
+        f"output={tmp_path / 'out'}",
+        "resamples=100",
+    )
+    found = pd.read_csv(tmp_path / "out" / "header_groups.csv").set_index(["header_group", "label"])
+    table = pd.read_csv(tables / "val.csv")
+    first = table["patient_id"].str.endswith("1")
+    for name, some in (("all slices", table), ("a", table[first]), ("b", table[~first])):
+        labels, p = some[list(FINDINGS)], some[PROBABILITIES].to_numpy()
+        row = found.loc[(name, "any")]
+        assert (row["slices"], row["patients"]) == (len(some), some["patient_id"].nunique())
+        assert row["positives"] == some["any"].sum()
+        assert row["auc"] == pytest.approx(roc_auc_score(labels["any"], p[:, 5]), rel=1e-9)
+        assert row["auc_low"] < row["auc"] < row["auc_high"]
+        assert found.loc[(name, "all"), "log_loss"] == pytest.approx(metric.weighted_log_loss(labels, p), rel=1e-9)
+        floors = [metric.floor_log_loss(metric.prevalence(one[list(FINDINGS)]), labels) for one in (table, some)]
+        assert found.loc[(name, "all"), ["floor", "own_floor"]].tolist() == pytest.approx(floors, rel=1e-9)
+    assert_stands_alone(tmp_path / "out" / "index.html")
+    assert "By header group" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_cohort_without_patients_and_with_columns_of_its_own_is_one_file(tables: Path, tmp_path: Path) -> None:
+    """As conf/table/NAME.yaml would say it: two of three readers, and every study a patient's own."""
+    val = pd.read_csv(tables / "val.csv").drop(columns="patient_id")
+    readers = {f"{reader}:{label}": val[label] for reader in "AB" for label in FINDINGS}
+    others = {f"C:{label}": 1 - val[label] for label in FINDINGS}
+    table = val.drop(columns=list(FINDINGS)).rename(columns={"image_id": "file"}).assign(**readers, **others)
+    columns = {label: [f"{reader}:{label}" for reader in "ABC"] for label in FINDINGS}
+    here(
+        f"predictions={write(tmp_path / 'p.csv', table)}",
+        "table.image=file",
+        "table.patient=null",
+        *(f"table.labels.{label}=[{','.join(repr(one) for one in some)}]" for label, some in columns.items()),
+        f"output={tmp_path / 'out'}",
+        "resamples=100",
+    )
+    rows = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    own = pd.read_csv(tables / "val.csv")
+    expected = metric.weighted_log_loss(own[list(FINDINGS)], own[PROBABILITIES])
+    assert rows["val/weighted_log_loss"][0] == pytest.approx(expected, rel=1e-9)
+    assert rows["val/auc/any"][0] == pytest.approx(roc_auc_score(own["any"], own["p_any"]), rel=1e-9)
 
 
 def test_operating_points_are_reported_on_test_patients_and_two_tables_are_compared(
@@ -182,25 +241,35 @@ def test_scans_of_cq500_are_judged_by_the_majority_of_their_readers(rsna2019: Pa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["predictions=a.csv", "table=cq500"], "table.reads.file is missing"),
+        (["predictions={tables}/val.csv", "table=cq500"], "table.reads.file is missing"),
         ([], "give run=runs:/ID, or predictions=FILE"),
-        (["run=runs:/x", "predictions=a.csv"], "one of the two"),
+        (["run=runs:/x", "predictions={tables}/val.csv"], "one of the two"),
+        (["predictions=NONE.csv"], "predictions: there is no file NONE.csv; give a table of predictions"),
+        (["predictions={tables}/val.csv", "other=NONE.csv"], "other: there is no file NONE.csv"),
+        (["predictions={tables}/val.csv", "headers=NONE.csv"], "headers: there is no file NONE.csv; give headers.csv"),
+        (["predictions={tables}/val.csv", "shifts=[10]"], "it goes with run=runs:/ID"),
+        (["run=runs:/x", "headers={tables}/headers.csv"], "headers= goes with predictions="),
+        (["run=runs:/x", "shifts=[1e4]"], "shifts.0"),
         (["run=x.csv"], "run= takes runs:/ID"),
-        (["run=runs:/x", "test=a.csv"], "test= goes with predictions="),
-        (["predictions=a.csv", "resamples=1"], "resamples: 1"),
-        (["prediction=a.csv"], "did you mean predictions?"),
+        (["run=runs:/x", "test={tables}/val.csv"], "test= goes with predictions="),
+        (["predictions={tables}/val.csv", "resamples=1"], "resamples: 1"),
+        (["prediction={tables}/val.csv"], "did you mean predictions?"),
     ],
 )
-def test_a_mistake_in_the_command_is_named(words: list[str], said: str) -> None:
+def test_a_mistake_in_the_command_is_named(tables: Path, words: list[str], said: str) -> None:
     with pytest.raises(BadConfig) as refused:
-        here(*words, "output=out")
+        here(*(word.format(tables=tables) for word in words), "output=out")
     assert said in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["predictions=NONE.csv"], "NONE.csv: no table can be read"),
+        (
+            ["predictions={tables}/val.csv", "headers={tables}/fewer_headers.csv"],
+            "ID_299 has no header group (1 of 300",
+        ),
+        (["predictions={tables}/val.csv", "headers={tables}/val.csv"], "there is no column header_group; a table of"),
         (["predictions={tables}/val.csv", "test={tables}/val.csv"], "is in both tables (30 such patients)"),
         (["predictions={tables}/val.csv", "other={tables}/fewer.csv"], "ID_299 is in the first table only"),
     ],

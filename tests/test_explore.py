@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from ich.data.labels import write_labels
@@ -82,11 +83,19 @@ def explored(project: Project, cohort: Path, tmp_path_factory: pytest.TempPathFa
 
 def test_a_cohort_becomes_a_page_with_all_figures_of_the_thesis(cohort: Path, explored: Path) -> None:
     output = explored
-    assert sorted(file.name for file in output.iterdir()) == sorted([*ALL_FIGURES, "counts.csv", "index.html"])
+    assert sorted(file.name for file in output.iterdir()) == sorted(
+        [*ALL_FIGURES, "counts.csv", "headers.csv", "index.html"]
+    )
     assert_stands_alone(output / "index.html")
     page = (output / "index.html").read_text(encoding="utf-8")
-    for words in ("The pictures show patients", "the header leaks", "Rows of train.csv"):
+    for words in ("The pictures show patients", "The rates of the groups alone", "Rows of train.csv"):
         assert words in page
+    groups = pd.read_csv(output / "headers.csv").set_index("image_id")["header_group"]
+    for file in cohort.rglob("*.dcm"):
+        read = pydicom.dcmread(file, stop_before_pixels=True)
+        sign = "signed" if read.PixelRepresentation else "unsigned"
+        assert groups[file.stem] == f"{read.BitsStored} bits, {sign}, intercept {read.RescaleIntercept:g}"
+    assert len(groups) == 60
     truth = pd.read_csv(next(cohort.rglob("stage_2_train.csv")))
     positives = truth.groupby(truth["ID"].str.rsplit("_", n=1).str[1])["Label"].sum()
     counts = pd.read_csv(output / "counts.csv")
@@ -111,7 +120,7 @@ def test_a_zip_gives_the_same_page_and_files_as_its_folder(
     path = pack(cohort, tmp_path / "data.zip")
     explore(project, "data=rsna", f"data.root={path}", f"output={tmp_path / 'out'}", "gallery=3")
     files = {file.name: file.read_bytes() for file in explored.iterdir()}
-    assert len(files) == len(ALL_FIGURES) + 2
+    assert len(files) == len(ALL_FIGURES) + 3
     assert files == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
 
 
@@ -158,11 +167,11 @@ def test_one_image_can_be_followed(project: Project, cohort: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["labels=NONE.csv"], 1, "BadLabels: NONE.csv: no label table can be read"),
+        (["labels=NONE.csv"], 2, "labels: there is no file NONE.csv; give a label CSV, as the challenge's"),
         (["data=rsna", "data.root=NONE"], 2, "data.root: there is no file or folder NONE; give"),
         (["data=rsna", "data.root={cohort}", "image=ID_x"], 1, "BadImage: image=ID_x: the cohort has no such"),
         (["data=rsna"], 2, "data.root is missing"),
-        (["labels=a.csv", "image=ID_x"], 2, "image= follows a slice of data="),
+        (["labels={labels}", "image=ID_x"], 2, "image= follows a slice of data="),
         (["gallery=0"], 2, "gallery: 0"),
         (["windw=five"], 2, "did you mean window?"),
     ],
@@ -170,7 +179,7 @@ def test_one_image_can_be_followed(project: Project, cohort: Path, tmp_path: Pat
 def test_bad_input_gives_one_message(
     project: Project, cohort: Path, tmp_path: Path, words: list[str], code: int, said: str
 ) -> None:
-    words = [word.format(cohort=cohort) for word in words]
+    words = [word.format(cohort=cohort, labels=next(cohort.rglob("stage_2_train.csv"))) for word in words]
     done = explore(project, *words, f"output={tmp_path / 'out'}", code=code)
     assert said in done.stderr
     assert "Traceback" not in done.stderr

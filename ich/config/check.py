@@ -74,20 +74,20 @@ def check_job(job: Job, keys: type) -> list[Mistake]:
     return mistakes + [replace(one, where=job.where(one.key)) for one in _said_once(found, cfg)]
 
 
-def from_plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """What a prediction builds of a stored configuration, such as a checkpoint's: its groups, checked; or BadConfig.
+def from_plain(settings: dict[str, Any], groups: Sequence[str] = FROM_CHECKPOINT) -> dict[str, Any]:
+    """Groups of a stored configuration, such as a checkpoint's, checked; by default what a prediction builds.
 
-    Weights come from the checkpoint: nothing is downloaded or looked for.
+    Weights come from the checkpoint: nothing is downloaded or looked for. Raises BadConfig.
     """
-    groups = {group: settings.get(group) for group in FROM_CHECKPOINT}
-    if isinstance(groups["model"], dict):
-        groups["model"] |= {"pretrained": False, "weights": None}
+    nodes = {group: settings.get(group) for group in groups}
+    if isinstance(model := nodes.get("model"), dict):
+        nodes["model"] = model | {"pretrained": False, "weights": None}
     mistakes: list[Mistake] = []
-    for group, node in groups.items():
+    for group, node in nodes.items():
         _construct(group, node, mistakes)
     if mistakes:
         raise BadConfig(mistakes)
-    return groups
+    return nodes
 
 
 def _jobs(overrides: Sequence[Override], conf: Path) -> Iterator[tuple[Override, ...]]:

@@ -55,6 +55,12 @@ class Cohort:
         """What files are called on the disk that `table` and `rejected` call by pseudonyms."""
         return self.files.originals if isinstance(self.files, Renamed) else {}
 
+    def layouts_of(self, images: pd.Series) -> pd.DataFrame:
+        """LAYOUT of these images of it, a row each."""
+        mine = self.table["image_id"]
+        rows = np.arange(len(mine)) if mine.equals(images) else pd.Index(mine).get_indexer(pd.Index(images))
+        return self.table[list(LAYOUT)].iloc[rows].reset_index(drop=True)
+
     @property
     def digest(self) -> str:
         """Of what is known of each slice, the same wherever it lies."""

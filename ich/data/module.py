@@ -13,6 +13,7 @@ from ich.data.augment import Augment
 from ich.data.batches import BadBatchSize, Batch, BatchReader, ReadAhead, TrainBatches, ValBatches
 from ich.data.cohort import neighbour_rows
 from ich.data.faults import find_faults, shared_pixels
+from ich.data.layout import name_layouts
 from ich.data.resident import Chosen, Resident, RowReader, check_augment
 from ich.data.source import Source
 from ich.data.store import Store, prepare_store
@@ -64,6 +65,7 @@ class HeadCT(LightningDataModule):
         self.cohort_digest = cohort.digest
         self.left_out = pd.concat([cohort.rejected, store.rejected, left_out], ignore_index=True)
         self.index: pd.DataFrame = self.store.index.reset_index(drop=True)
+        self.layouts = cohort.layouts_of(self.index["image_id"])
         self.neighbours = neighbour_rows(self.index, self.depth) if self.depth > 1 else None
         self.labels = labels.loc[self.index["image_id"], list(FINDINGS)].to_numpy(np.uint8)
         self.folds = self._assign_folds()
@@ -102,6 +104,10 @@ class HeadCT(LightningDataModule):
                 "raise geometry.field_mm"
             )
         return notes
+
+    def header_groups(self, rows: Int64[np.ndarray, " n"]) -> pd.Series:
+        """Bits, sign and intercept of these rows, in words."""
+        return name_layouts(self.layouts.iloc[rows])
 
     @property
     def prevalence(self) -> Float64[np.ndarray, " 6"]:

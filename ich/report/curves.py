@@ -16,6 +16,8 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from ich.findings import FINDINGS, KINDS
 from ich.report.charts import DARK, GREY, INK, WIDTH, styled
 
+Row = tuple[float, float | None, float | None]
+
 POINTS = 400
 """Most points of a drawn curve."""
 SCORE_BINS = [step / 20 for step in range(21)]
@@ -109,6 +111,29 @@ def scores_chart(curves: Curves) -> Figure:
         Line2D([], [], color=INK, lw=1.1, label="without"),
     ]
     return _six(draw, x="probability", y=curves.name, legend=legend, square=False)
+
+
+@styled
+def shifts_chart(
+    shifts: Sequence[int], log_losses: Sequence[Row | None], aucs: Sequence[Row | None], *, floor: float
+) -> Figure:
+    """Weighted log loss and AUC of any over the shift in HU, with intervals where there are any."""
+    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    panels = (("weighted log loss", log_losses, floor, "floor"), ("AUC, any", aucs, 0.5, "chance"))
+    for axes, (title, rows, line, said) in zip(figure.subplots(1, 2), panels, strict=True):
+        known = [(shift, row) for shift, row in zip(shifts, rows, strict=True) if row is not None]
+        axes.axhline(line, color=GREY, lw=0.8, ls=":")
+        axes.annotate(said, (1, line), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
+        axes.plot([shift for shift, _ in known], [row[0] for _, row in known], "o-", color=DARK, lw=1.2, ms=4.5)
+        for shift, (_, low, high) in known:
+            if low is not None and high is not None:
+                axes.vlines(shift, low, high, color=DARK, lw=1.0)
+        axes.set_title(title, weight="bold")
+        axes.set_xlabel("shift, HU")
+        axes.set_xticks(list(shifts), [f"{shift:+d}" if shift else "0" for shift in shifts])
+        axes.margins(y=0.12)
+    figure.axes[0].set_ylim(bottom=0)
+    return figure
 
 
 @styled

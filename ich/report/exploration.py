@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from ich.ct.geometry import FullGeometry, HeadGeometry
 from ich.ct.windowing import Window
 from ich.data.cohort import Cohort
+from ich.data.layout import name_layouts
 from ich.findings import FINDINGS
 from ich.report import charts
 from ich.report.examples import draw_gallery, draw_one
-from ich.report.layouts import describe_layouts
+from ich.report.layouts import HEADERS, describe_layouts, write_headers
 from ich.report.page import BadOutput, Page, Section, render
 
 PAGE, COUNTS = "index.html", "counts.csv"
@@ -36,13 +37,17 @@ class Plate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
-    """`counts`: label, positive, slices; `facts` and `lead` stand above the plates."""
+    """`counts`: label, positive, slices; `facts` and `lead` stand above the plates.
+
+    `header_groups` names the header group of each image, where images are known.
+    """
 
     name: str
     counts: pd.DataFrame
     plates: list[Plate]
     facts: dict[str, str] = field(default_factory=dict)
     lead: list[str] = field(default_factory=list)
+    header_groups: pd.Series | None = None
 
 
 def of_labels(labels: pd.DataFrame, *, name: str) -> Exploration:
@@ -106,7 +111,12 @@ def of_cohort(
     ]
     name = f"{len(table):,} slices of {facts['patients']} patients"
     return Exploration(
-        name=name, counts=count(labels), plates=plates, facts=facts, lead=[SYNTHETIC if synthetic else PATIENTS]
+        name=name,
+        counts=count(labels),
+        plates=plates,
+        facts=facts,
+        lead=[SYNTHETIC if synthetic else PATIENTS],
+        header_groups=name_layouts(table).set_axis(table["image_id"]),
     )
 
 
@@ -117,10 +127,12 @@ def count(labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def write(found: Exploration, output: Path) -> Path:
-    """The page, its figures one by one, and the counts, in a folder; equal data give equal bytes."""
+    """The page, its figures one by one, the counts and the header groups; equal data give equal bytes."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         found.counts.to_csv(output / COUNTS, index=False)
+        if found.header_groups is not None:
+            write_headers(output / HEADERS, found.header_groups.index, found.header_groups)
         for plate in found.plates:
             charts.save(plate.figure, output / plate.file, dpi=DPI)
         page = output / PAGE

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -26,8 +27,9 @@ from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
 from ich.report import charts, figures
 from ich.report.comparison import COLUMNS, SLICES
+from ich.report.layouts import HEADERS, write_headers
 from ich.report.lightning_logger import RunLogger
-from ich.report.run_report import THESIS, Told, write_report
+from ich.report.run_report import THESIS, Files, Told, write_report
 from ich.report.tracking import DIGEST_TAG, SWEPT_TAG, Run, finished_child, log_model, open_run, swept_keys
 
 SHEET = Path("figures", "validation.png")
@@ -131,7 +133,12 @@ class RunRecorder(Callback):
         sheet = self._draw_sheet()
         told = Told(name=_name(cfg), where=f"runs:/{self.run.id}", setting=setting, history=history, sheet=sheet)
         output = self.folder / "report"
-        write_report(told, self.folder / "predictions", self.folder / PREVALENCE, output)
+        files = Files(
+            predictions=self.folder / "predictions",
+            prevalence=self.folder / PREVALENCE,
+            headers=self.folder / HEADERS,
+        )
+        write_report(told, files, output)
         for file in sorted(output.iterdir()):
             self.run.log_file(file, "report")
 
@@ -159,6 +166,9 @@ class RunRecorder(Callback):
         data.folds[["image_id", "patient_id", "fold"]].to_csv(folds, index=False)
         self.run.log_file(folds)
         self.run.log_file(write_slices(self.folder / SLICES, data))
+        predicted = np.union1d(data.val_rows, data.test_rows)
+        write_headers(self.folder / HEADERS, data.index["image_id"][predicted], data.header_groups(predicted))
+        self.run.log_file(self.folder / HEADERS)
         prevalence = self.folder / PREVALENCE
         pd.DataFrame({"label": FINDINGS, "prevalence": data.prevalence}).to_csv(prevalence, index=False)
         self.run.log_file(prevalence)

@@ -45,18 +45,25 @@ class Told:
     sheet: Path | None
 
 
-def write_report(told: Told, predictions: Path, prevalence: Path, output: Path) -> Path:
-    """report.html, with evaluation.json, thresholds.csv, reliability.csv and the figures beside it, in `output`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What a run wrote: the folder of val.csv, and of test.csv where patients were set aside; and two tables."""
 
-    `predictions` holds val.csv, and test.csv where patients were set aside.
-    """
-    test = predictions / "test.csv"
+    predictions: Path
+    prevalence: Path
+    headers: Path
+
+
+def write_report(told: Told, files: Files, output: Path) -> Path:
+    """report.html, with evaluation.json, the other tables and the figures beside it, in `output`."""
+    test = files.predictions / "test.csv"
     answers = evaluation.Answers(
         name=told.name,
         where=told.where,
-        val=evaluation.read_predictions(predictions / "val.csv"),
+        val=evaluation.read_predictions(files.predictions / "val.csv"),
         test=evaluation.read_predictions(test) if test.exists() else None,
-        prevalence=evaluation.read_prevalence(prevalence),
+        prevalence=evaluation.read_prevalence(files.prevalence),
+        headers=evaluation.read_headers(files.headers),
     )
     settings = evaluation.Settings(prevalence=answers.prevalence)
     levels = evaluation.evaluate(answers.val, settings, test=answers.test)
@@ -64,7 +71,13 @@ def write_report(told: Told, predictions: Path, prevalence: Path, output: Path) 
     framing = evaluation.Framing(
         title=f"Run {told.name}", lead=CARD, facts=told.setting, sections=_sections(told, output), page=PAGE
     )
-    report = evaluation.Report(answers=answers, levels=levels, settings=settings, framing=framing)
+    report = evaluation.Report(
+        answers=answers,
+        levels=levels,
+        settings=settings,
+        by_header=evaluation.by_header(levels, answers.headers, settings),
+        framing=framing,
+    )
     return evaluation.write(report, output)
 
 

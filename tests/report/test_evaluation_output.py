@@ -14,6 +14,7 @@ from ich.report.evaluation import (
     Report,
     Settings,
     compare,
+    drawing,
     evaluate,
     output,
     show,
@@ -126,7 +127,7 @@ def test_confusion_counts_kinds_called_and_nothing() -> None:
     probabilities[0, [4, 5]] = probabilities[2, 5] = 0.5
     cases = make_cases(positive, probabilities, np.arange(3))
     report = make_report(cases)
-    figure = curves.confusion_chart(output._curves(report, report.levels[0]), 0.5)
+    figure = curves.confusion_chart(drawing._curves(report, report.levels[0]), 0.5)
     cells = [text.get_text() for text in figure.axes[0].texts]
     rows = np.array(cells).reshape(6, 7)
     assert rows[4].tolist() == ["0%\n0"] * 4 + ["50%\n1", "50%\n1", "50%\n1"]
@@ -138,7 +139,7 @@ def test_confusion_counts_kinds_called_and_nothing() -> None:
 
 def test_every_panel_names_its_label_and_its_number() -> None:
     report = make_report(random_cases(20))
-    charts = output.draw_charts(report)
+    charts = drawing.draw_charts(report)
     for chart in charts:
         if chart.file == "confusion.svg":
             continue

@@ -9,7 +9,9 @@ from jaxtyping import Float64
 
 from ich.findings import FINDINGS
 from ich.report.evaluation.columns import OWN, Columns
+from ich.report.evaluation.headers import read_headers
 from ich.report.evaluation.table import BadPredictions, Cases, read_predictions
+from ich.report.layouts import HEADERS
 from ich.report.tracking import find_run
 
 SCHEME = "runs:/"
@@ -19,17 +21,23 @@ VALIDATION, TEST, PREVALENCE = "predictions/val.csv", "predictions/test.csv", "p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """`name` is what people call them, `where` names them without doubt; `prevalence` is the training's, if known."""
+    """`name` is what people call them, `where` names them without doubt.
+
+    `prevalence` is the training's, if known, `headers` the header group of each image, if known.
+    """
 
     name: str
     where: str
     val: Cases
     test: Cases | None = None
     prevalence: Float64[np.ndarray, " 6"] | None = None
+    headers: pd.Series | None = None
 
 
-def read_answers(place: str | Path, *, test: Path | None = None, columns: Columns = OWN) -> Answers:
-    """Of `runs:/ID`, or of a table with these columns, beside which a `test` table may stand.
+def read_answers(
+    place: str | Path, *, test: Path | None = None, headers: Path | None = None, columns: Columns = OWN
+) -> Answers:
+    """Of `runs:/ID`, or of a table with these columns, beside which those of `test` and `headers` may stand.
 
     Raises BadPredictions, and what a run that cannot be found raises.
     """
@@ -37,11 +45,15 @@ def read_answers(place: str | Path, *, test: Path | None = None, columns: Column
     if not place.startswith(SCHEME):
         val = read_predictions(Path(place), columns)
         return Answers(
-            name=Path(place).name, where=place, val=val, test=read_predictions(test, columns) if test else None
+            name=Path(place).name,
+            where=place,
+            val=val,
+            test=read_predictions(test, columns) if test else None,
+            headers=read_headers(headers) if headers else None,
         )
     run = find_run(place, VALIDATION)
-    files = {name: run.file(name) for name in (VALIDATION, TEST, PREVALENCE)}
-    val_file, test_file, prevalence_file = files.values()
+    files = {name: run.file(name) for name in (VALIDATION, TEST, PREVALENCE, HEADERS)}
+    val_file, test_file, prevalence_file, headers_file = files.values()
     assert val_file is not None
     return Answers(
         name=f"run {run.name}",
@@ -49,6 +61,7 @@ def read_answers(place: str | Path, *, test: Path | None = None, columns: Column
         val=read_predictions(val_file),
         test=read_predictions(test_file) if test_file else None,
         prevalence=read_prevalence(prevalence_file) if prevalence_file else None,
+        headers=read_headers(headers_file) if headers_file else None,
     )
 
 

@@ -19,6 +19,8 @@ DEFINED = 0.9
 CALIBRATION_ERROR = "expected_calibration_error"
 
 Weights = Float64[np.ndarray, "resamples patients"]
+Row = tuple[float, float | None, float | None]
+"""A value with its interval; without one where patients are too few."""
 Family = Callable[[Weights], Mapping[str, Float64[np.ndarray, " resamples"]]]
 """Metrics by name, for each row of weights; nan where one is not defined."""
 
@@ -105,6 +107,11 @@ def percentiles(resamples: Float64[np.ndarray, " resamples"], *, patients: int) 
     reach = np.sqrt(patients / (patients - 1)) * student.ppf((1 + SHARE) / 2, patients - 1)
     low, high = np.quantile(there, [norm.cdf(-reach), norm.cdf(reach)])
     return Interval(low=float(low), high=float(high))
+
+
+def row_of(value: float, interval: Interval | None) -> Row:
+    """A value with what its interval is, if there is one."""
+    return (value, interval.low, interval.high) if interval else (value, None, None)
 
 
 def count_patients(cases: Cases) -> dict[str, int]:

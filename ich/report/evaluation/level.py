@@ -1,6 +1,6 @@
 """An evaluation: every metric with its interval, of slices and of studies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,6 +68,12 @@ def evaluate(cases: Cases, settings: Settings, *, test: Cases | None = None) -> 
             for name, some in tests.items()
         ),
     ]
+
+
+def reported(levels: Sequence[Level]) -> list[Level]:
+    """The slices and studies that an evaluation is about: of the test patients where there are any."""
+    part = levels[-1].prefix.partition("/")[0]
+    return [level for level in levels if level.prefix.startswith(part)]
 
 
 def _parts(cases: Cases) -> dict[str, Cases]:

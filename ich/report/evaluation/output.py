@@ -2,92 +2,48 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ich import metric
-from ich.findings import FINDINGS
-from ich.report import charts, curves
+from ich.report import charts
 from ich.report.evaluation import wording
-from ich.report.evaluation.answers import Answers
-from ich.report.evaluation.level import Level, Settings
-from ich.report.evaluation.tables import (
-    FIXED,
-    Row,
-    comparison_table,
-    metric_rows,
-    reliability_table,
-    threshold_table,
-)
+from ich.report.evaluation.bootstrap import Row
+from ich.report.evaluation.drawing import Chart, draw_charts, draw_shifts
+from ich.report.evaluation.headers import ByHeader
+from ich.report.evaluation.level import reported
+from ich.report.evaluation.report import Report
+from ich.report.evaluation.sets import CaseSet, set_table
+from ich.report.evaluation.shifts import shift_table
+from ich.report.evaluation.tables import comparison_table, reliability_table, threshold_table
+from ich.report.layouts import GROUP
 from ich.report.page import BadOutput, Page, Section, render
 
-PAGE, METRICS, COMPARISON = "index.html", "evaluation.json", "comparison.json"
-Compared = Mapping[str, tuple[float, float, Row]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Framing:
-    """What stands round an evaluation on its page: of a run, its setting and its pictures."""
-
-    title: str = ""
-    lead: Sequence[str] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
-    sections: Sequence[Section] = ()
-    page: str = PAGE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What is written and shown: the levels with what they were made from, and a comparison where one was asked for."""
-
-    answers: Answers
-    levels: Sequence[Level]
-    settings: Settings
-    compared: Compared | None = None
-    other: str = ""
-    framing: Framing = field(default_factory=Framing)
-
-    @property
-    def metrics(self) -> dict[str, Row]:
-        return metric_rows(self.levels)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """A figure with its file's name, its title and what it says."""
-
-    file: str
-    title: str
-    caption: str
-    figure: Figure
+METRICS, COMPARISON, THRESHOLDS = "evaluation.json", "comparison.json", "thresholds.csv"
 
 
 def write(report: Report, output: Path) -> Path:
-    """evaluation.json, thresholds.csv, reliability.csv, figures, the page; comparison.json and comparison.csv.
+    """evaluation.json, thresholds.csv, reliability.csv, figures, the page; tables of what else the report has.
 
     Equal predictions give equal bytes. Raises BadOutput.
     """
-    drawn = draw_charts(report)
-    thresholds = threshold_table(report.levels)
+    drawn, tables = draw_charts(report), _tables(report)
+    shifts = draw_shifts(report.by_shift) if report.by_shift else None
     try:
         output.mkdir(parents=True, exist_ok=True)
         _write_json(report.metrics, output / METRICS)
-        thresholds.to_csv(output / "thresholds.csv", index=False)
-        reliability_table(report.levels).to_csv(output / "reliability.csv", index=False)
         if report.compared is not None:
             _write_json({name: row for name, (_, _, row) in report.compared.items()}, output / COMPARISON)
-            comparison_table(report.compared).to_csv(output / "comparison.csv", index=False)
-        for chart in drawn:
+        for name, table in tables.items():
+            table.to_csv(output / name, index=False)
+        for chart in [*drawn, *([shifts] if shifts else [])]:
             charts.save(chart.figure, output / chart.file)
         page = output / report.framing.page
-        page.write_text(render(_page(report, thresholds, drawn, output)), encoding="utf-8")
+        sections = _sections(report, tables[THRESHOLDS], drawn, shifts, output)
+        page.write_text(render(_page(report, sections)), encoding="utf-8")
     except OSError as error:
         raise BadOutput(f"{output}: cannot be written: {error.strerror}; output= takes a folder") from error
     return page
@@ -104,6 +60,9 @@ def show(report: Report) -> None:
     if report.compared is not None:
         console.print(f"compared with {report.other}", highlight=False, markup=False)
         console.print(_screen_table(wording.comparison_rows(report.levels, report.compared)))
+    if report.by_shift:
+        console.print("under a shift of HU")
+        console.print(_screen_table(wording.shift_rows(report.by_shift)))
 
 
 def _screen_table(rows: Sequence[Sequence[str]]) -> Table:
@@ -118,79 +77,38 @@ def _write_json(rows: Mapping[str, Row], path: Path) -> None:
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
-def _curves(report: Report, level: Level) -> curves.Curves:
-    metrics = report.metrics
-    notes = {
-        name: [_said(metrics.get(f"{level.prefix}{name}/{label}")) for label in FINDINGS]
-        for name in ("auc", "average_precision")
-    }
-    return curves.Curves(
-        name=wording.case_name(level),
-        positive=level.cases.positive,
-        probabilities=level.cases.probabilities,
-        thresholds={FIXED: np.full(len(FINDINGS), metric.THRESHOLD), **level.points},
-        notes=notes,
+def _tables(report: Report) -> dict[str, pd.DataFrame]:
+    """By the name of its file."""
+    tables = {THRESHOLDS: threshold_table(report.levels), "reliability.csv": reliability_table(report.levels)}
+    if report.compared is not None:
+        tables["comparison.csv"] = comparison_table(report.compared)
+    if report.by_header is not None:
+        tables["header_groups.csv"] = set_table(report.by_header.sets, column=GROUP)
+    if report.by_shift:
+        tables["shifts.csv"] = shift_table(report.by_shift)
+    return tables
+
+
+def _page(report: Report, sections: Sequence[Section]) -> Page:
+    settings = report.settings
+    return Page(
+        title=report.framing.title or f"What predictions are worth: {report.answers.name}",
+        lead=report.framing.lead or LEAD,
+        facts={
+            **report.framing.facts,
+            **wording.facts(report.answers, report.levels, resamples=settings.resamples, seed=settings.seed),
+        },
+        counts=wording.summary_rows(report.levels, report.metrics),
+        sections=sections,
     )
 
 
-def _said(row: Row | None) -> str:
-    return wording.say(row) if row else "not defined: one class"
-
-
-def draw_charts(report: Report) -> list[Chart]:
-    """The figures of the page, in its order."""
-    levels = wording.reported(report.levels)
-    shown, first = [_curves(report, level) for level in levels], levels[0]
-    cases = wording.case_name(first)
-    errors = [
-        f"error {wording.say(report.metrics.get(f'{first.prefix}expected_calibration_error/{label}'))}"
-        for label in FINDINGS
-    ]
+def _sections(
+    report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], shifts: Chart | None, output: Path
+) -> list[Section]:
+    metrics = report.metrics
+    shown = [(level, name, NOTES[name]) for level in reported(report.levels) for name in [wording.case_name(level)]]
     return [
-        Chart(
-            file="roc.svg",
-            title="ROC curves",
-            caption=f"Sensitivity over 1 - specificity, of {' and of '.join(one.name for one in shown)}, with the area "
-            f"under each curve and its 95% interval. Dotted: chance. The marks are operating points of {cases}.",
-            figure=curves.roc_chart(shown),
-        ),
-        Chart(
-            file="precision_recall.svg",
-            title="Precision and recall",
-            caption=f"The number is average precision with its 95% interval. Dotted: the share of {cases} with the "
-            "finding, which is the precision of a guess; it differs by label, so these curves compare models, not "
-            "labels.",
-            figure=curves.precision_recall_chart(shown),
-        ),
-        Chart(
-            file="reliability.svg",
-            title="Reliability",
-            caption=f"Of the {cases} with a probability in each tenth: how many show the finding, with its interval "
-            "(hollow: too few patients for one). On the dotted line, probabilities are rates. The error is the mean "
-            f"distance from it, weighted by {cases}; most lie in the first tenth.",
-            figure=curves.reliability_chart(first.reliability, errors),
-        ),
-        Chart(
-            file="scores.svg",
-            title="Score distributions",
-            caption="By probability, on a scale of tens: filled with the finding, outlined without. Dotted: 0.5.",
-            figure=curves.scores_chart(shown[0]),
-        ),
-        Chart(
-            file="confusion.svg",
-            title="Confusion by kind",
-            caption=f"Of the {cases} that show a kind (row, with their number), how many are called each kind, any, or "
-            "nothing from 0.5 on (column). One may show several kinds and be called several, so a row adds up to more "
-            "than 100%.",
-            figure=curves.confusion_chart(shown[0], metric.THRESHOLD),
-        ),
-    ]
-
-
-def _page(report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], output: Path) -> Page:
-    metrics, levels = report.metrics, wording.reported(report.levels)
-    shown = [(level, name, NOTES[name]) for level in levels for name in [wording.case_name(level)]]
-    sections = [
         *report.framing.sections,
         *([_comparison_section(report)] if report.compared is not None else []),
         *(
@@ -201,6 +119,8 @@ def _page(report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], outp
             )
             for level, name, note in shown
         ),
+        *([_header_section(report.by_header)] if report.by_header is not None else []),
+        *([_shift_section(report.by_shift, shifts, output)] if shifts else []),
         *(Section(title=one.title, picture=output / one.file, caption=one.caption) for one in drawn),
         *(
             Section(
@@ -211,18 +131,6 @@ def _page(report: Report, thresholds: pd.DataFrame, drawn: Sequence[Chart], outp
             for level, name, note in shown
         ),
     ]
-    return Page(
-        title=report.framing.title or f"What predictions are worth: {report.answers.name}",
-        lead=report.framing.lead or LEAD,
-        facts={
-            **report.framing.facts,
-            **wording.facts(
-                report.answers, report.levels, resamples=report.settings.resamples, seed=report.settings.seed
-            ),
-        },
-        counts=wording.summary_rows(report.levels, metrics),
-        sections=sections,
-    )
 
 
 LEAD = (
@@ -245,3 +153,17 @@ def _comparison_section(report: Report) -> Section:
         caption=f"With {report.other}. Both are resampled with the same patients, so an interval that does not hold 0 "
         "is a difference that patients alone do not explain. All metrics are in comparison.csv.",
     )
+
+
+def _header_section(by_header: ByHeader) -> Section:
+    return Section(
+        title="By header group",
+        rows=wording.header_rows(by_header),
+        caption="How pixels are stored tells the scanner. The last but one column is what a group's own rates score as "
+        "the answer of each of its slices: a model that has learned more than the scanner is better in groups of both. "
+        f"{by_header.alone}. Every label is in header_groups.csv.",
+    )
+
+
+def _shift_section(sets: Sequence[CaseSet], chart: Chart, output: Path) -> Section:
+    return Section(title=chart.title, picture=output / chart.file, rows=wording.shift_rows(sets), caption=chart.caption)

@@ -58,7 +58,7 @@ class Cases:
 
 def read_predictions(path: Path, columns: Columns = OWN) -> Cases:
     """The cases of a table in the order of their images, or its whole scans in theirs. Raises BadPredictions."""
-    table = _read(path, columns.of_predictions, columns)
+    table = read_columns(path, columns.of_predictions, _way_out(columns))
     probabilities = np.column_stack([_probabilities(path, table[columns.probabilities[name]]) for name in FINDINGS])
     if columns.reads is not None:
         return _of_scans(path, table[columns.image], probabilities, columns)
@@ -66,23 +66,23 @@ def read_predictions(path: Path, columns: Columns = OWN) -> Cases:
     study = table[columns.study] if columns.study else image
     patient = table[columns.patient] if columns.patient else study
     for column in (image, study, patient):
-        _refuse(path, column, column == "", "is empty; every row names its image, study and patient")
-    _refuse(path, image, image.duplicated(), "stands a second time; a table has a row an image")
+        refuse(path, column, column == "", "is empty; every row names its image, study and patient")
+    refuse(path, image, image.duplicated(), "stands a second time; a table has a row an image")
     owner = patient.groupby(study.to_numpy()).transform("first")
-    _refuse(path, study, patient != owner, "is a study of two patients; a study has one")
+    refuse(path, study, patient != owner, "is a study of two patients; a study has one")
     return _sorted(image, study, patient, _labels(path, table, columns), probabilities)
 
 
 def _of_scans(path: Path, image: pd.Series, probabilities: Float64[np.ndarray, "n 6"], columns: Columns) -> Cases:
     """Labels are of scans: so are the cases, each with the largest probability of its slices, and its own patient."""
     assert columns.reads is not None
-    reads = _read(columns.reads.file, [columns.reads.case, *columns.of_labels], columns)
+    reads = read_columns(columns.reads.file, [columns.reads.case, *columns.of_labels], _way_out(columns))
     file, found = columns.reads.file, "does not hold what pattern= looks for, so it names no scan"
     scan, case = (some.str.extract(columns.reads.pattern)[0] for some in (image, reads[columns.reads.case]))
-    _refuse(path, image, scan.isna(), found)
-    _refuse(file, reads[columns.reads.case], case.isna(), found)
-    _refuse(file, reads[columns.reads.case], case.duplicated(), "stands a second time; a table has a row a scan")
-    _refuse(path, image, ~scan.isin(case), f"is of a scan that {file.name} has no labels of")
+    refuse(path, image, scan.isna(), found)
+    refuse(file, reads[columns.reads.case], case.isna(), found)
+    refuse(file, reads[columns.reads.case], case.duplicated(), "stands a second time; a table has a row a scan")
+    refuse(path, image, ~scan.isin(case), f"is of a scan that {file.name} has no labels of")
     labels = pd.DataFrame(_labels(file, reads, columns), index=case)
     slices = _sorted(image, scan, scan, labels.loc[scan].to_numpy(), probabilities)
     return slices.by_study()
@@ -108,8 +108,8 @@ def _sorted(
     )
 
 
-def _read(path: Path, needed: Sequence[str], columns: Columns) -> pd.DataFrame:
-    way_out = _way_out(columns)
+def read_columns(path: Path, needed: Sequence[str], way_out: str) -> pd.DataFrame:
+    """A table as text, with these columns and others. Raises BadPredictions, with the way out."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # rows with more fields than the header
@@ -145,24 +145,25 @@ def _labels(path: Path, table: pd.DataFrame, columns: Columns) -> Bool[np.ndarra
     """What most readers say."""
     for name in columns.of_labels:
         numbers = _numbers(path, table[name])
-        _refuse(path, table[name], ~numbers.isin([0, 1]), "is no label; a label is 0 or 1")
+        refuse(path, table[name], ~numbers.isin([0, 1]), "is no label; a label is 0 or 1")
     votes = [table[columns.labels[finding]].astype(np.float64).mean(axis=1) for finding in FINDINGS]
     return np.column_stack(votes) > 0.5
 
 
 def _probabilities(path: Path, column: pd.Series) -> Float64[np.ndarray, " n"]:
     numbers = _numbers(path, column)
-    _refuse(path, column, ~((numbers >= 0) & (numbers <= 1)), "is no probability; it must lie in 0 .. 1")
+    refuse(path, column, ~((numbers >= 0) & (numbers <= 1)), "is no probability; it must lie in 0 .. 1")
     return column.to_numpy(dtype=np.float64)  # to the last of 17 digits
 
 
 def _numbers(path: Path, column: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce")
-    _refuse(path, column, numbers.isna(), "is no number")
+    refuse(path, column, numbers.isna(), "is no number")
     return numbers
 
 
-def _refuse(path: Path, column: pd.Series, wrong: pd.Series, why: str) -> None:
+def refuse(path: Path, column: pd.Series, wrong: pd.Series, why: str) -> None:
+    """Raises BadPredictions with the line, the column and the value of the first row that is wrong."""
     if wrong.any():
         row, count = int(np.flatnonzero(wrong)[0]), int(wrong.sum())
         rows = f"{count:,} such row{'s' * (count != 1)}"

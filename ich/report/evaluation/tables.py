@@ -7,13 +7,11 @@ import pandas as pd
 
 from ich import metric
 from ich.findings import FINDINGS
-from ich.report.evaluation.bootstrap import Interval, percentiles
+from ich.report.evaluation.bootstrap import Row, percentiles, row_of
 from ich.report.evaluation.families import AT_A_POINT
 from ich.report.evaluation.level import Level
 from ich.report.evaluation.table import BadPredictions
 
-Row = tuple[float, float | None, float | None]
-"""A value with its interval; without one where patients are too few."""
 FIXED = "fixed"
 """The operating point that nothing was fitted for: THRESHOLD for every label."""
 
@@ -21,7 +19,7 @@ FIXED = "fixed"
 def metric_rows(levels: Sequence[Level]) -> dict[str, Row]:
     """Every metric of every level by its full name (`val/auc/any`, `val/study/auc/any`); the undefined have none."""
     return {
-        f"{level.prefix}{name}": _row(value, level.measured.interval(name))
+        f"{level.prefix}{name}": row_of(value, level.measured.interval(name))
         for level in levels
         for name, value in level.measured.values.items()
     }
@@ -63,7 +61,7 @@ def compare(ours: Sequence[Level], others: Sequence[Level]) -> dict[str, tuple[f
                 theirs = other.measured.values[name]
                 apart = one.measured.resamples[name] - other.measured.resamples[name]
                 interval = percentiles(apart, patients=one.measured.count(name))
-                rows[f"{one.prefix}{name}"] = value, theirs, _row(value - theirs, interval)
+                rows[f"{one.prefix}{name}"] = value, theirs, row_of(value - theirs, interval)
     return rows
 
 
@@ -120,7 +118,3 @@ def _threshold_row(level: Level, point: str, thresholds: np.ndarray, place: int)
             f"{name}_high": interval.high if interval else np.nan,
         }
     return row
-
-
-def _row(value: float, interval: Interval | None) -> Row:
-    return (value, interval.low, interval.high) if interval else (value, None, None)

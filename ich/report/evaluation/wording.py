@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ich.findings import FINDINGS
+from ich.findings import ANY, FINDINGS
 from ich.report.evaluation.answers import Answers
-from ich.report.evaluation.level import Level
-from ich.report.evaluation.tables import FIXED, Row
+from ich.report.evaluation.bootstrap import Row
+from ich.report.evaluation.headers import ByHeader
+from ich.report.evaluation.level import Level, reported
+from ich.report.evaluation.sets import ALL, CaseSet, change, set_row
+from ich.report.evaluation.shifts import UNSHIFTED
+from ich.report.evaluation.tables import FIXED
 
 NONE = "–"
 PARTS = {"val": "validation patients", "test": "test patients"}
@@ -45,12 +49,6 @@ def say(row: Row | None, *, apart: str = " ", digits: int = 3) -> str:
         return NONE
     value, low, high = (one if one is None else f"{one:.{digits}f}" for one in row)
     return f"{value}" if low is None else f"{value}{apart}[{low}, {high}]"
-
-
-def reported(levels: Sequence[Level]) -> list[Level]:
-    """The slices and studies that an evaluation is about: of the test patients where there are any."""
-    part = levels[-1].prefix.partition("/")[0]
-    return [level for level in levels if level.prefix.startswith(part)]
 
 
 def summary_rows(levels: Sequence[Level], metrics: Mapping[str, Row]) -> list[tuple[str, ...]]:
@@ -91,6 +89,44 @@ def point_rows(level: Level, thresholds: pd.DataFrame) -> list[tuple[str, ...]]:
                 *(say(_rate(row, name), apart="\n") for name in RATES),
             )
             for _, row in rows.iterrows()
+        ),
+    ]
+
+
+def header_rows(by_header: ByHeader) -> list[tuple[str, ...]]:
+    """Header, then a row a header group."""
+    return [
+        ("header group", "slices", "patients", "any", "weighted log loss", "floor", "its own rates", "AUC, any"),
+        *(
+            (
+                one.name,
+                f"{len(one.cases):,}",
+                f"{len(one.cases.names):,}",
+                f"{int(one.cases.positive[:, ANY].sum()):,}",
+                say(set_row(one, "weighted_log_loss"), apart="\n"),
+                f"{one.floors[ALL]:.3f}",
+                f"{one.own_floors[ALL]:.3f}",
+                say(set_row(one, "auc/any"), apart="\n"),
+            )
+            for one in by_header.sets
+        ),
+    ]
+
+
+def shift_rows(sets: Sequence[CaseSet]) -> list[tuple[str, ...]]:
+    """Header, then a row a shift."""
+    unshifted = next(one for one in sets if one.name == UNSHIFTED)
+    return [
+        ("shift", "weighted log loss", "change", "floor", "AUC, any"),
+        *(
+            (
+                f"{one.name} HU",
+                say(set_row(one, "weighted_log_loss")),
+                NONE if one is unshifted else say(change(one, unshifted, "weighted_log_loss")),
+                f"{one.floors[ALL]:.3f}",
+                say(set_row(one, "auc/any")),
+            )
+            for one in sets
         ),
     ]
 
