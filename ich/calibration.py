@@ -7,7 +7,7 @@ Fitted by maximum likelihood on held-out predictions (Platt, 1999; Guo et al., 2
 A temperature is positive, so the order of a label's cases stays as it is.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
 from ich import metric
-from ich.findings import FINDINGS
+from ich.findings import ANY, FINDINGS
 
 LARGEST = np.log((1 - metric.CLIP) / metric.CLIP)
 """Of a logit: beyond it the metric cannot tell probabilities apart, and a fit must not follow them."""
@@ -41,16 +41,47 @@ class Calibration:
                 f"temperature is {self.temperature}; it must be positive, or the order of cases would turn"
             )
 
+    @classmethod
+    def from_plain(cls, stored: object) -> "Calibration":
+        """What `plain` has written. Raises ValueError for anything else."""
+        if not isinstance(stored, dict) or stored.keys() != {"temperature", "bias"}:
+            raise ValueError("a calibration holds temperature and bias, and nothing else")
+        for name, values in stored.items():
+            if not isinstance(values, list) or not all(type(value) is float for value in values):
+                raise ValueError(f"{name} is no list of floats")
+        return cls(temperature=tuple(stored["temperature"]), bias=tuple(stored["bias"]))
+
+    def plain(self) -> dict[str, list[float]]:
+        """In types that a checkpoint may hold."""
+        return {name: [*values] for name, values in asdict(self).items()}
+
+    @property
+    def left_alone(self) -> tuple[str, ...]:
+        """The labels that it leaves as they are: of one class only, or no temperature and bias were better."""
+        both = zip(FINDINGS, self.temperature, self.bias, strict=True)
+        return tuple(finding for finding, temperature, bias in both if (temperature, bias) == (1.0, 0.0))
+
     def apply(self, probabilities: ArrayLike) -> Float64[np.ndarray, "*n 6"]:
         """The calibrated probabilities; where nothing is to be done, the very same."""
         p = np.asarray(probabilities, dtype=np.float64)
         temperature, bias = np.array(self.temperature), np.array(self.bias)
         same = (temperature == 1) & (bias == 0)
-        return np.where(same, p, metric.probabilities(_logits(p) / temperature + bias))
+        with np.errstate(over="ignore"):  # of a stored calibration that nobody fitted: infinite is 0 or 1 as well
+            logits = _logits(p) / temperature + bias
+        return np.where(same, p, metric.probabilities(logits))
 
 
 IDENTITY = Calibration(temperature=(1.0,) * len(FINDINGS), bias=(0.0,) * len(FINDINGS))
 """Changes nothing."""
+
+
+def raise_any(probabilities: ArrayLike) -> tuple[Float64[np.ndarray, "n 6"], int]:
+    """`any` is at least as large as the largest kind, since each kind is a hemorrhage; and how often it was not."""
+    p = np.array(probabilities, dtype=np.float64)
+    largest = np.delete(p, ANY, axis=1).max(axis=1)
+    below = p[:, ANY] < largest
+    p[below, ANY] = largest[below]
+    return p, int(below.sum())
 
 
 def fit_calibration(labels: ArrayLike, probabilities: ArrayLike) -> Calibration:

@@ -21,7 +21,7 @@ FIXED = "fixed"
 def metric_rows(levels: Sequence[Level]) -> dict[str, Row]:
     """Every metric of every level by its full name (`val/auc/any`, `val/study/auc/any`); the undefined have none."""
     return {
-        f"{level.prefix}{name}": _row(value, level.measured.interval(name))
+        f"{level.prefix}{name}": row_of(value, level.measured.interval(name))
         for level in levels
         for name, value in level.measured.values.items()
     }
@@ -63,7 +63,7 @@ def compare(ours: Sequence[Level], others: Sequence[Level]) -> dict[str, tuple[f
                 theirs = other.measured.values[name]
                 apart = one.measured.resamples[name] - other.measured.resamples[name]
                 interval = percentiles(apart, patients=one.measured.count(name))
-                rows[f"{one.prefix}{name}"] = value, theirs, _row(value - theirs, interval)
+                rows[f"{one.prefix}{name}"] = value, theirs, row_of(value - theirs, interval)
     return rows
 
 
@@ -122,5 +122,6 @@ def _threshold_row(level: Level, point: str, thresholds: np.ndarray, place: int)
     return row
 
 
-def _row(value: float, interval: Interval | None) -> Row:
+def row_of(value: float, interval: Interval | None) -> Row:
+    """A value with what its interval is, if there is one."""
     return (value, interval.low, interval.high) if interval else (value, None, None)
