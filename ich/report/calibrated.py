@@ -34,7 +34,7 @@ PARTS = {"val": "validation", "test": "test"}
 def calibrate(checkpoint: Path, predictions: Path) -> Calibration:
     """Fit to a table of predictions of held-out slices, and write the fit into the checkpoint that made them."""
     cases = read_predictions(predictions)
-    calibration = fit_calibration(cases.positive, cases.probabilities)
+    calibration = fit_calibration(cases.positive, cases.probabilities, patients=len(cases.names))
     state = load_checkpoint(checkpoint) | {"calibration": calibration.plain()}
     with whole(checkpoint) as file:
         torch.save(state, file)
