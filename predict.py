@@ -22,6 +22,7 @@ class Keys:
     output: Annotated[Path, Writable()]
     batch_size: Annotated[int, Ge(1)]
     device: Literal["auto", "cpu", "cuda", "mps"]
+    calibrated: bool
     explain: bool
     explain_at_least: Annotated[float, Ge(0), Le(1)]
     pseudonymize: bool
@@ -41,7 +42,9 @@ def predict(cfg: DictConfig) -> None:
     from ich.report.predictions import make_output, predict_folder, write_predictions
     from ich.report.tracking import resolve_checkpoint
 
-    predictor = Predictor.load(resolve_checkpoint(cfg.checkpoint), cfg.device)
+    predictor = Predictor.load(resolve_checkpoint(cfg.checkpoint), cfg.device, calibrated=cfg.calibrated)
+    if cfg.calibrated and predictor.calibration is None:
+        print(f"{cfg.checkpoint} holds no calibration: probabilities are the network's own", flush=True)
     output = Path(cfg.output)
     pseudonyms = Pseudonyms(Path(cfg.pseudonym_key) if cfg.pseudonymize else None)
     explainer = None

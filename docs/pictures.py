@@ -78,7 +78,7 @@ def draw_explanation(predictor: Predictor, path: Path) -> None:
     prepared = predictor.geometry.prepare(shown.hu, spacing_mm)
     read = Read(image_id="", hu=prepared.hu[None], source=b"", warp=prepared.warp)
     maps = ActivationMaps.of(predictor.classifier, depth=1, size=predictor.geometry.size)
-    explained = explain(maps, [read], predictor.predict([read.hu]), 0.5)[0]
+    explained = explain(maps, [read], predictor.predict([read.hu]).probabilities, 0.5)[0]
     title = f"a slice of the synthetic cohort; in truth {', '.join(shown.kinds)}"
     charts.save(explanation_figure(shown.hu, explained, title=title, spacing_mm=spacing_mm), path)
 

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float64, Int16
 
 from ich import metric
+from ich.calibration import Calibration, raise_any
 from ich.config import check, signature
 from ich.config.mistakes import BadConfig
 from ich.ct.dicom import BadSlice, Slice, read_header, read_slice
@@ -52,19 +53,36 @@ class Read:
     warp: Warp
 
 
+class Answer(NamedTuple):
+    """What is said of n slices, in the order of FINDINGS; of `raised` of them `any` was below their largest kind."""
+
+    probabilities: Float64[np.ndarray, "n 6"]
+    raised: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictor:
-    """A classifier in evaluation mode with the geometry it was trained on, and how many slices it sees together."""
+    """A classifier in evaluation mode with the geometry it was trained on, and how many slices it sees together.
+
+    `calibration` is what its probabilities go through; None: they are the network's own.
+    """
 
     classifier: HemorrhageClassifier
     geometry: Geometry
     depth: int
     device: torch.device
+    calibration: Calibration | None = None
 
     @classmethod
-    def load(cls, checkpoint: Path, device: Literal["auto", "cpu", "cuda", "mps"] = "auto") -> "Predictor":
-        """From a checkpoint; its stored settings pass the same check as a command line before anything is built."""
+    def load(
+        cls, checkpoint: Path, device: Literal["auto", "cpu", "cuda", "mps"] = "auto", *, calibrated: bool = True
+    ) -> "Predictor":
+        """From a checkpoint; its stored settings pass the same check as a command line before anything is built.
+
+        `calibrated` takes the calibration that it holds, if it holds one.
+        """
         state = load_checkpoint(checkpoint)
+        calibration = _read_calibration(state, checkpoint)
         settings = _check_settings(state, checkpoint)
         context, backbone = signature.build(settings["context"]), signature.build(settings["model"])
         with torch.device("meta"):  # shapes alone: a file of a kilobyte may name a network of 18 GB
@@ -78,7 +96,13 @@ class Predictor:
         load_weights(classifier, state, checkpoint)
         where = _find_device(device)
         geometry = context.geometry(signature.build(settings["geometry"]))
-        return cls(classifier=classifier.eval().to(where), geometry=geometry, depth=context.depth, device=where)
+        return cls(
+            classifier=classifier.eval().to(where),
+            geometry=geometry,
+            depth=context.depth,
+            device=where,
+            calibration=calibration if calibrated else None,
+        )
 
     def together(self, sources: Sequence[Path | bytes]) -> list[list[int]]:
         """Which of these files are to be read at once: each alone, or with depth > 1 those of a series."""
@@ -125,8 +149,8 @@ class Predictor:
         except BadSlice as bad:
             return bad
 
-    def predict(self, stacks: Sequence[Int16[np.ndarray, "depth size size"]]) -> Float64[np.ndarray, "n 6"]:
-        """The six probabilities of each slice that was read, in the order of FINDINGS."""
+    def predict(self, stacks: Sequence[Int16[np.ndarray, "depth size size"]]) -> Answer:
+        """The six probabilities of each slice that was read, `any` never below the largest kind."""
         try:
             hu = torch.from_numpy(np.stack(stacks)).to(self.device)
             with torch.inference_mode():
@@ -134,7 +158,8 @@ class Predictor:
         except torch.OutOfMemoryError as error:
             first = str(error).partition(". ")[0]
             raise NoMemory(f"{first}: {len(stacks)} slices at once are too many; lower batch_size") from error
-        return metric.probabilities(logits.double().cpu().numpy())
+        probabilities = metric.probabilities(logits.double().cpu().numpy())
+        return Answer(*raise_any(self.calibration.apply(probabilities) if self.calibration else probabilities))
 
 
 def _series(source: Path | bytes) -> object:
@@ -190,6 +215,14 @@ def _check_settings(state: dict[str, Any], path: Path) -> dict[str, Any]:
         return check.from_plain(state["settings"])
     except BadConfig as error:
         raise BadCheckpoint(f"{path}: its own configuration is refused: {error}") from error
+
+
+def _read_calibration(state: dict[str, Any], path: Path) -> Calibration | None:
+    """None of a checkpoint without one: the last of a run, or one of an older version."""
+    try:
+        return Calibration.from_plain(state["calibration"]) if "calibration" in state else None
+    except ValueError as error:
+        raise BadCheckpoint(f"{path}: its calibration is refused: {error}; give one that train.py wrote") from error
 
 
 def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -1,6 +1,7 @@
 """predict.py as a user runs it: every file in one of two tables, and a submission."""
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from ich.config import check, signature
-from ich.findings import FINDINGS
+from ich.findings import FINDINGS, KINDS
 from ich.model.classifier import HemorrhageClassifier
 from tests.project import Project, Trained
 
@@ -99,11 +100,60 @@ def test_validation_and_prediction_share_one_path(project: Project, trained: Tra
     folder.mkdir()
     for image_id in val.index:
         shutil.copy(files[image_id], folder)
-    project.run("predict.py", f"checkpoint={trained.checkpoint}", f"input={folder}", f"output={tmp_path / 'out'}")
+    words = (f"checkpoint={trained.checkpoint}", f"input={folder}", f"output={tmp_path / 'out'}", "calibrated=false")
+    done = project.run("predict.py", *words)
     predicted = pd.read_csv(tmp_path / "out" / "probabilities.csv").set_index("image_id").sort_index()
     assert predicted.index.equals(val.index)
-    for finding in FINDINGS:
-        assert np.abs(predicted[finding] - val[f"p_{finding}"]).max() < 1e-5
+    for kind in KINDS:
+        assert np.abs(predicted[kind] - val[f"p_{kind}"]).max() < 1e-5
+    largest = val[[f"p_{finding}" for finding in FINDINGS]].max(axis=1)  # any is never below a kind
+    assert np.abs(predicted["any"] - largest).max() < 1e-5
+    raised = int((val["p_any"] < largest).sum())
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert told == {"slices": len(val), "any_raised": raised, "rejected": {}, "calibration": None}
+    assert f"{len(val)} slices predicted" in done.stdout
+    assert "no calibration" not in done.stdout
+
+
+def calibrated_by_hand(p: pd.DataFrame, stored: dict[str, list[float]]) -> pd.DataFrame:
+    """What the checkpoint's temperatures and biases make of the network's own probabilities."""
+    logits = np.log(p) - np.log1p(-p)
+    after = 1 / (1 + np.exp(-(logits / stored["temperature"] + stored["bias"])))
+    after["any"] = after.max(axis=1)
+    return after
+
+
+def test_predictions_go_through_the_calibration_of_the_checkpoint(
+    project: Project, trained: Trained, tmp_path: Path
+) -> None:
+    state = torch.load(project.artifact(trained.run, "checkpoints/best.ckpt"), weights_only=True)
+    assert state["calibration"] != {"temperature": [1.0] * 6, "bias": [0.0] * 6}
+    other = {"temperature": [0.5, 2.0, 0.8, 1.0, 1.5, 1.2], "bias": [0.5, -0.5, 1.0, 0.2, 0.0, -9.0]}
+    torch.save(state | {"calibration": other}, tmp_path / "other.ckpt")
+    files = sorted((project.root / "cache" / "phantom").rglob("*.dcm"))[:3]
+    (tmp_path / "in").mkdir()
+    for file in files:
+        shutil.copy(file, tmp_path / "in")
+    for name, words in {"raw": ["calibrated=false"], "calibrated": []}.items():
+        known = (f"checkpoint={tmp_path / 'other.ckpt'}", f"input={tmp_path / 'in'}", f"output={tmp_path / name}")
+        done = project.run("predict.py", *known, *words)
+        assert "no calibration" not in done.stdout
+    raw, after = (pd.read_csv(tmp_path / name / "probabilities.csv")[list(FINDINGS)] for name in ("raw", "calibrated"))
+    assert np.abs(after - calibrated_by_hand(raw, other)).to_numpy().max() < 1e-12
+    assert "3 slices predicted (any raised to its largest kind in 3)" in done.stdout
+    told = json.loads((tmp_path / "calibrated" / "summary.json").read_text())
+    assert told == {"slices": 3, "any_raised": 3, "rejected": {}, "calibration": other}
+
+
+def test_the_last_checkpoint_has_no_calibration_and_that_is_said_once(
+    project: Project, trained: Trained, tmp_path: Path
+) -> None:
+    file = next((project.root / "cache" / "phantom").rglob("*.dcm"))
+    last = f"{trained.checkpoint}/last"
+    done = project.run("predict.py", f"checkpoint={last}", f"input={file}", f"output={tmp_path}")
+    assert (done.stdout + done.stderr).count("no calibration") == 1
+    assert f"{last} holds no calibration: probabilities are the network's own" in done.stdout
+    assert json.loads((tmp_path / "summary.json").read_text())["calibration"] is None
 
 
 def test_a_single_file_is_enough(project: Project, trained: Trained, tmp_path: Path) -> None:

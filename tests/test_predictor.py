@@ -110,7 +110,7 @@ def test_a_folder_is_predicted_series_by_series_and_told_in_the_order_of_names(k
     assert np.allclose(by_file.loc["ID_99.dcm"], by_file.loc["ID_05.dcm"], rtol=0, atol=1e-6)
     seen = validated(kaggle, Neighbours())
     for image, hu in seen.items():
-        assert np.allclose(by_file.loc[f"{image}.dcm"], one.predict([hu])[0], rtol=0, atol=1e-6)
+        assert np.allclose(by_file.loc[f"{image}.dcm"], one.predict([hu]).probabilities[0], rtol=0, atol=1e-6)
 
 
 def test_a_slice_without_its_series_is_its_own_neighbour(kaggle: Path) -> None:

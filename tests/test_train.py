@@ -76,6 +76,46 @@ def test_the_report_says_what_the_predictions_say_and_needs_no_network(project: 
     assert not re.search(r'(src|href)="(?!data:|#)', page)
 
 
+def calibrated_by_hand(table: pd.DataFrame, stored: dict[str, list[float]]) -> pd.DataFrame:
+    """A run's predictions as predict.py would give them: calibrated, and any no less than its largest kind."""
+    names = [f"p_{finding}" for finding in FINDINGS]
+    logits = np.log(table[names]) - np.log1p(-table[names])
+    after = 1 / (1 + np.exp(-(logits / stored["temperature"] + stored["bias"])))
+    after["p_any"] = after.max(axis=1)
+    return table.assign(**after)
+
+
+def test_the_best_checkpoint_is_calibrated_and_the_run_says_what_it_brings(project: Project, trained: Trained) -> None:
+    best, last = (
+        torch.load(project.artifact(trained.run, f"checkpoints/{name}.ckpt"), weights_only=True)
+        for name in ("best", "last")
+    )
+    assert "calibration" not in last
+    raw = pd.read_csv(project.artifact(trained.run, "predictions/val.csv"))
+    after = calibrated_by_hand(raw, best["calibration"])
+    score, logged = independent_weighted_log_loss(after), trained.run.data.metrics
+    assert logged["val/calibrated/weighted_log_loss"] == pytest.approx(score, abs=1e-9)
+    assert score < independent_weighted_log_loss(raw)
+    errors = [((after[f"p_{finding}"] - after[finding]) ** 2).mean() for finding in FINDINGS]
+    assert logged["val/calibrated/brier"] == pytest.approx(np.mean(errors), abs=1e-9)
+    raised = calibrated_by_hand(raw, best["calibration"])["p_any"] > 1 / (
+        1
+        + (1 / raw["p_any"] - 1) ** (1 / best["calibration"]["temperature"][-1])
+        * np.exp(-best["calibration"]["bias"][-1])
+    ) * (1 + 1e-12)
+    assert logged["val/calibrated/any_raised"] == raised.sum()
+    folder = project.artifact(trained.run, "report")
+    told = json.loads((folder / "calibration.json").read_text())
+    assert told["temperature"] == best["calibration"]["temperature"]
+    value, low, high = told["metrics"]["val/calibrated/weighted_log_loss"]
+    assert value == pytest.approx(score, abs=1e-9)
+    page = (folder / "report.html").read_text()
+    assert f"{value:.3f}\n[{low:.3f}, {high:.3f}]" in page if low is not None else f"{value:.3f}" in page
+    assert "the calibrated figures of those are optimistic" in page
+    for name, error in ((name, value[0]) for name, value in told["metrics"].items() if "calibration_error" in name):
+        assert logged[name] == pytest.approx(error, abs=1e-12)
+
+
 def test_parameters_are_flat_and_complete(trained: Trained) -> None:
     params = trained.run.data.params
     assert params["optimizer.lr"] == "0.003"
@@ -252,3 +292,6 @@ def test_a_sweep_over_two_processes_has_a_run_a_child(project: Project, trained:
         assert set(tested["image_id"]) == set(folds["image_id"][folds["fold"] == -1])
         score = independent_weighted_log_loss(tested)
         assert child.data.metrics["test/weighted_log_loss"] == pytest.approx(score, abs=1e-12)
+        stored = torch.load(project.artifact(child, "checkpoints/best.ckpt"), weights_only=True)["calibration"]
+        score = independent_weighted_log_loss(calibrated_by_hand(tested, stored))
+        assert child.data.metrics["test/calibrated/weighted_log_loss"] == pytest.approx(score, abs=1e-9)

@@ -11,4 +11,5 @@ examples          slices to look at
 page              one HTML page that stands alone
 exploration       what data are, before anything is trained on them
 evaluation        what predictions are worth
+calibrated        the best checkpoint's calibration, and what it brings
 """

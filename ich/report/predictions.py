@@ -1,5 +1,6 @@
-"""The three tables of a prediction: probabilities, the challenge's submission, and the files that were refused."""
+"""What a prediction leaves: probabilities, the challenge's submission, the files that were refused, and a summary."""
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from ich.calibration import Calibration
 from ich.ct.dicom import BadSlice
 from ich.data.labels import write_submission
 from ich.data.pseudonym import AS_THEY_ARE, Pseudonyms, write_names
@@ -20,9 +22,9 @@ from ich.findings import FINDINGS
 from ich.predictor import Predictor, Read
 from ich.progress import bar, counted
 
-TABLES = ("probabilities.csv", "rejected.csv", "submission.csv")
+FILES = ("probabilities.csv", "rejected.csv", "submission.csv", "summary.json")
 EXPLANATIONS, UNFINISHED = "explanations", "explanations.unfinished"
-"""Folders beside the tables; the second has the first's name once it is whole."""
+"""Folders beside these files; the second has the first's name once it is whole."""
 
 Predicted = Callable[[Sequence[tuple[str, Read]], Float64[np.ndarray, "n 6"]], None]
 """Told of each batch: the files with their slices, and the probabilities."""
@@ -46,17 +48,29 @@ class BadInput(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
-    """Every file in one of two tables: `probabilities` (file, image_id, the six), `rejected` (file, reason, detail)."""
+    """Every file in one of two tables: `probabilities` (file, image_id, the six), `rejected` (file, reason, detail).
+
+    Of `any_raised` slices the network thought `any` less likely than one of its kinds, and `any` was raised to that.
+    `calibration` is what probabilities went through, None where they are the network's own.
+    """
 
     probabilities: pd.DataFrame
     rejected: pd.DataFrame
+    any_raised: int
+    calibration: Calibration | None
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many files were refused for each reason."""
+        return {str(reason): int(count) for reason, count in self.rejected["reason"].value_counts().items()}
 
     def summary(self) -> str:
-        """Such as "59 slices predicted, 2 files are no readable CT slice (not_dicom 2)"."""
-        said = f"{counted(len(self.probabilities), 'slice')} predicted"
+        """Such as "59 slices predicted (any raised in 3), 2 files are no readable CT slice (not_dicom 2)"."""
+        raised = f" (any raised to its largest kind in {self.any_raised:,})" if self.any_raised else ""
+        said = f"{counted(len(self.probabilities), 'slice')} predicted{raised}"
         if self.rejected.empty:
             return said
-        reasons = ", ".join(f"{reason} {count}" for reason, count in self.rejected["reason"].value_counts().items())
+        reasons = ", ".join(f"{reason} {count}" for reason, count in self.reasons.items())
         refused = counted(len(self.rejected), "file is", "files are")
         return f"{said}, {refused} no readable CT slice ({reasons})"
 
@@ -89,6 +103,7 @@ def predict_folder(
         write_names(names, {new: old for file, new in called.items() if new != (old := _written(file, root))})
     predicted: list[pd.DataFrame] = [_table([], np.zeros((0, len(FINDINGS))))]
     rejected: list[tuple[str, str, str]] = []
+    raised = 0
     with bar("Predicting") as report:
         tried = _try_all(predictor, files, ahead=2 * batch_size)
         done = 0
@@ -104,7 +119,8 @@ def predict_folder(
             ]
             if good:
                 named = [(file, one.image_id) for file, one in good]
-                probabilities = predictor.predict([one.hu for _, one in good])
+                probabilities, mended = predictor.predict([one.hu for _, one in good])
+                raised += mended
                 predicted.append(_table(named, probabilities))
                 if predicted_batch:
                     predicted_batch(good, probabilities)
@@ -114,7 +130,9 @@ def predict_folder(
     good_files, bad_files = (
         table.sort_values("file", key=lambda column: column.map(order), ignore_index=True) for table in tables
     )
-    return Predictions(probabilities=good_files, rejected=bad_files)
+    return Predictions(
+        probabilities=good_files, rejected=bad_files, any_raised=raised, calibration=predictor.calibration
+    )
 
 
 def _try_all(predictor: Predictor, files: Sequence[Path], *, ahead: int) -> Iterator[_Tried]:
@@ -134,11 +152,11 @@ def _table(named: Sequence[tuple[str, str]], probabilities: Float64[np.ndarray, 
 
 
 def write_predictions(predictions: Predictions, output: Path) -> None:
-    """probabilities.csv, rejected.csv, submission.csv, each whole or not at all.
+    """probabilities.csv, rejected.csv, submission.csv, summary.json, each whole or not at all.
 
     The submission has an image once that several files hold.
     """
-    probabilities, rejected, submission = (output / name for name in TABLES)
+    probabilities, rejected, submission, summary = (output / name for name in FILES)
     table = predictions.probabilities
     images = table.drop_duplicates("image_id")
     with whole(probabilities) as file:
@@ -147,6 +165,14 @@ def write_predictions(predictions: Predictions, output: Path) -> None:
         predictions.rejected.to_csv(file, index=False)
     with whole(submission) as file:
         write_submission(file, images["image_id"].tolist(), images[list(FINDINGS)].to_numpy())
+    told = {
+        "slices": len(table),
+        "any_raised": predictions.any_raised,
+        "rejected": predictions.reasons,
+        "calibration": predictions.calibration.plain() if predictions.calibration else None,
+    }
+    with whole(summary) as file:
+        file.write(f"{json.dumps(told, indent=1)}\n".encode())
 
 
 def _list_files(source: Path, leave_out: Path | None) -> tuple[Path, list[Path]]:
@@ -156,7 +182,7 @@ def _list_files(source: Path, leave_out: Path | None) -> tuple[Path, list[Path]]
         raise BadInput(f"{source}: there is no such file or folder; input= takes a DICOM file or a folder of them")
     passed = leave_out.resolve() if leave_out else None
     if passed and (passed == source.resolve() or passed in source.resolve().parents):
-        mine = {passed / name for name in (*TABLES, EXPLANATIONS, UNFINISHED)}
+        mine = {passed / name for name in (*FILES, EXPLANATIONS, UNFINISHED)}
     else:
         mine = {passed} if passed else set()
     files = sorted(

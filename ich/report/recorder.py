@@ -21,17 +21,20 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from ich import config, metric
+from ich.calibration import Calibration
 from ich.config import compose
 from ich.data.module import HeadCT
 from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
 from ich.report import charts, figures
+from ich.report.calibrated import calibrate, calibrated_scores
 from ich.report.comparison import COLUMNS, SLICES
 from ich.report.layouts import HEADERS, write_headers
 from ich.report.lightning_logger import RunLogger
 from ich.report.run_report import THESIS, Files, Told, write_report
 from ich.report.tracking import DIGEST_TAG, SWEPT_TAG, Run, finished_child, log_model, open_run, swept_keys
 
+BEST = "best.ckpt"
 SHEET = Path("figures", "validation.png")
 PREVALENCE = "prevalence.csv"
 """The training fold's, by label: what the floor is made of."""
@@ -94,6 +97,7 @@ class RunRecorder(Callback):
         self.best: dict[str, float] = {}
         self.best_epoch = 0
         self.validated: tuple[HeadCT, Scored] | None = None
+        self.calibration: Calibration | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._record_data(trainer.datamodule)  # type: ignore[attr-defined]
@@ -112,15 +116,28 @@ class RunRecorder(Callback):
             write_predictions(self.folder / "predictions" / "val.csv", data, pl_module.validated)
             self.validated = data, pl_module.validated
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Calibrate the best checkpoint; the last, from which a training goes on, stays as it is."""
+        best = self.folder / BEST
+        if self.validated and best.exists():
+            self.calibration = calibrate(best, self.folder / "predictions" / "val.csv")
+            self._log_calibrated("val")
+
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Learner)
         assert pl_module.tested is not None
         data: HeadCT = trainer.datamodule  # type: ignore[attr-defined]
         write_predictions(self.folder / "predictions" / "test.csv", data, pl_module.tested)
+        self._log_calibrated("test")
+
+    def _log_calibrated(self, part: str) -> None:
+        if self.calibration:
+            scores = calibrated_scores(self.folder / "predictions" / f"{part}.csv", part, self.calibration)
+            self.run.log_metrics(scores, self.best_epoch)
 
     def log_model(self) -> None:
         """The best checkpoint as a model that MLflow can serve; a validation alone has none."""
-        best = self.folder / "best.ckpt"
+        best = self.folder / BEST
         if best.exists():
             log_model(self.run, best)
 
@@ -131,7 +148,14 @@ class RunRecorder(Callback):
         data, _ = self.validated
         setting = describe_setting(cfg, data) | {"best epoch": f"{self.best_epoch}, by {MONITOR}"}
         sheet = self._draw_sheet()
-        told = Told(name=_name(cfg), where=f"runs:/{self.run.id}", setting=setting, history=history, sheet=sheet)
+        told = Told(
+            name=_name(cfg),
+            where=f"runs:/{self.run.id}",
+            setting=setting,
+            history=history,
+            sheet=sheet,
+            calibration=self.calibration,
+        )
         output = self.folder / "report"
         files = Files(
             predictions=self.folder / "predictions",

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from ich.calibration import Calibration
 from ich.report import charts, evaluation
+from ich.report.calibrated import calibration_sections
 from ich.report.charts import DARK, GREY, INK, WIDTH, styled
 from ich.report.page import Section
 
@@ -36,13 +38,14 @@ CARD = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a run knows of itself: its name and address, its setting in words, metrics by epoch, the sheet of slices."""
+    """What a run knows of itself: name and address, setting in words, metrics by epoch, sheet, calibration."""
 
     name: str
     where: str
     setting: Mapping[str, str]
     history: History
     sheet: Path | None
+    calibration: Calibration | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +71,18 @@ def write_report(told: Told, files: Files, output: Path) -> Path:
     settings = evaluation.Settings(prevalence=answers.prevalence)
     levels = evaluation.evaluate(answers.val, settings, test=answers.test)
     output.mkdir(parents=True, exist_ok=True)
-    framing = evaluation.Framing(
-        title=f"Run {told.name}", lead=CARD, facts=told.setting, sections=_sections(told, output), page=PAGE
-    )
+    sections = _sections(told, output)
+    if told.calibration:
+        parts = {"val": answers.val} | ({"test": answers.test} if answers.test else {})
+        sections += calibration_sections(told.calibration, parts, settings, output)
     report = evaluation.Report(
         answers=answers,
         levels=levels,
         settings=settings,
         by_header=evaluation.by_header(levels, answers.headers, settings),
-        framing=framing,
+        framing=evaluation.Framing(
+            title=f"Run {told.name}", lead=CARD, facts=told.setting, sections=sections, page=PAGE
+        ),
     )
     return evaluation.write(report, output)
 

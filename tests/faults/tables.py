@@ -127,7 +127,7 @@ def kinds_sound(hu: np.ndarray, checkpoint: Path) -> bytes:
 def predicted(checkpoint: Path, content: bytes, hu: np.ndarray) -> bytes:
     checkpoint.write_bytes(content)
     predictor = Predictor.load(checkpoint, "cpu")
-    return predictor.predict(list(hu)).tobytes()
+    return predictor.predict(list(hu)).probabilities.tobytes()
 
 
 def text_of(name: str, path: Path, read: Callable[[], Any], right: Any) -> Subject:

@@ -48,6 +48,13 @@ def test_what_is_of_another_shape_is_refused(state: Any, tmp_path: Path) -> None
         Predictor.load(tmp_path / "odd.ckpt", "cpu")
 
 
+@pytest.mark.parametrize("stored", [None, {}, {"temperature": [0.0] * 6, "bias": [0.0] * 6}, torch.ones(2, 6)])
+def test_a_calibration_of_another_shape_is_refused(stored: Any, tmp_path: Path) -> None:
+    torch.save(small_state() | {"calibration": stored}, tmp_path / "odd.ckpt")
+    with pytest.raises(BadCheckpoint, match=r"odd\.ckpt: its calibration is refused"):
+        Predictor.load(tmp_path / "odd.ckpt", "cpu")
+
+
 def test_weights_without_numbers_are_refused(tmp_path: Path) -> None:
     good = small_state()
     for kind in ("meta", "sparse"):

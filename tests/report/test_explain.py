@@ -58,7 +58,7 @@ def bright(geometry: Geometry = HeadGeometry(size=64, field_mm=320.0)) -> Predic
 def explained(one: Predictor, files: Sequence[Path]) -> dict[int, list[Explained]]:
     read = [some for file in files for some in one.read([file]) if isinstance(some, Read)]
     explainer = Explainer.of(one, files[0].parent / "out", at_least=0.5)
-    return explain(explainer.maps, read, one.predict([some.hu for some in read]), 0.5)
+    return explain(explainer.maps, read, one.predict([some.hu for some in read]).probabilities, 0.5)
 
 
 @pytest.mark.parametrize("geometry", [HeadGeometry(size=64, field_mm=320.0), FullGeometry(size=48)])
@@ -201,7 +201,7 @@ def point(one: Predictor, maps: ActivationMaps) -> pd.DataFrame:
         read = [Read(image_id="", hu=some.hu[None], source=b"", warp=some.warp) for some in prepared]
         if not read:
             continue
-        found = explain(maps, read, one.predict([some.hu for some in read]), 0.5)
+        found = explain(maps, read, one.predict([some.hu for some in read]).probabilities, 0.5)
         for place, some in found.items():
             blood = np.append(shown[place].blood, shown[place].blood.sum(axis=0, keepdims=True), axis=0)
             inside = cv2.resize(

@@ -18,8 +18,8 @@ from ich.report.tracking.store import TrackingFailed, ask_server, failures_named
 log = logging.getLogger(__name__)
 
 NAME = "model"
-NEEDED = ("state_dict", "settings")
-"""Of a checkpoint, what a prediction needs; the optimizer's state is twice as large as the weights."""
+NEEDED = ("state_dict", "settings", "calibration")
+"""Of a checkpoint, what a prediction needs (not all have a calibration); an optimizer's state is twice the weights."""
 
 
 def log_model(run: Run, checkpoint: Path) -> None:
@@ -47,7 +47,7 @@ def _log_model(run: Run, checkpoint: Path) -> None:
     with tempfile.TemporaryDirectory() as folder, failures_named():
         weights = Path(folder) / "weights.ckpt"
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        torch.save({name: state[name] for name in NEEDED}, weights)
+        torch.save({name: state[name] for name in NEEDED if name in state}, weights)
         mlflow.set_tracking_uri(tracking_uri())
         client = mlflow.MlflowClient()
         experiment = client.get_run(run.id).info.experiment_id

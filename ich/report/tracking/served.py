@@ -39,7 +39,8 @@ class ServedModel(PythonModel):
                     raise MlflowException(f"row {row}: {read.reason}: {read.detail}", error_code=BAD_REQUEST)
                 stacks[row] = read.hu
         inputs = [stacks[row] for row in range(len(files))]
-        parts = [self.predictor.predict(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+        answers = [self.predictor.predict(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+        parts = [answer.probabilities for answer in answers]
         return pd.DataFrame(np.concatenate([np.zeros((0, len(FINDINGS))), *parts]), columns=list(FINDINGS))
 
 
