@@ -1,4 +1,4 @@
-"""The thesis's three experiments, with their networks and settings, for one epoch: on real slices and on the phantom."""
+"""The thesis's three experiments, with their networks and settings, for one epoch: on real slices, on the phantom."""
 
 import html
 import re

@@ -94,7 +94,7 @@ def _run(door: Door, options: Options) -> int:
 
     around = door.around_sweep if options.multirun else None
     try:
-        with around(options.words) if around else contextlib.nullcontext():
+        with around(["-m", *options.words]) if around else contextlib.nullcontext():
             _hand_to_hydra(job.Task(door.run), door)
     except Exception as error:
         job.say(error)

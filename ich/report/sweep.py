@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ich.model.learner import MONITOR
 from ich.report import charts
 from ich.report.charts import DARK, GREY, WIDTH, styled
-from ich.report.tracking import Child, Run, open_sweep, read_children
+from ich.report.tracking import Child, Run, end_vanished, open_sweep, read_children
 
 SHOWN = (MONITOR, "val/floor", "val/skill", "val/auc/any", "val/average_precision/any", "val/precision", "val/recall")
 SEED = "seed"
@@ -26,6 +26,7 @@ def record_sweep(command: Sequence[str]) -> Iterator[None]:
         try:
             yield
         finally:
+            end_vanished()
             write_sweep(parent, read_children(parent.id, monitor=MONITOR, names=SHOWN))
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ich.config.files import PROJECT
 from ich.report.tracking.outbox import COMMAND, Outbox
+from ich.report.tracking.process import PROCESS_TAG, this_process
 from ich.report.tracking.sender import Sender, signals_held, within
 from ich.report.tracking.store import (
     TrackingFailed,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 State = Literal["FINISHED", "FAILED", "KILLED"]
 
+EXPERIMENT = "ich"
+"""MLflow's folder of runs."""
 PARENT_VARIABLE = "ICH_PARENT_RUN"
 """The id of the multirun that a run belongs to; set by open_sweep, inherited by processes."""
 
@@ -136,6 +139,8 @@ class Run:
         """Send; after a server's first silence keep what follows, so that nobody waits for it again and again."""
         if not self._lost:
             try:
+                if on_server():
+                    ask_server()
                 with failures_named():
                     send()
             except TrackingFailed as failure:
@@ -176,6 +181,8 @@ class Run:
         log.warning(said, self.id, failure, self._outbox.folder, COMMAND)
 
     def _send(self, metrics: Sequence["mlflow.entities.Metric"]) -> None:
+        if on_server():
+            ask_server()  # MLflow would try a server that is away for half a minute
         with failures_named():
             self._client.log_batch(self.id, metrics=metrics)
 
@@ -187,7 +194,7 @@ def open_run(
     params: Mapping[str, object],
     tags: Mapping[str, str],
     parent_id: str | None = None,
-    experiment: str = "ich",
+    experiment: str = EXPERIMENT,
     command: Sequence[str] | None = None,
     again: str | None = None,
 ) -> Iterator[Run]:
@@ -200,6 +207,7 @@ def open_run(
     client = connect()
     parent_id = parent_id or os.environ.get(PARENT_VARIABLE)
     tags = {
+        PROCESS_TAG: this_process(),
         SOURCE_TAG: shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]])[:TAG_LENGTH],
         "mlflow.source.type": "LOCAL",
         **_user(),
