@@ -42,7 +42,7 @@ def train(cfg: DictConfig) -> None:
     from ich.config.signature import build
     from ich.report.recorder import finished_before, record_run
     from ich.report.summary import show_results, show_settings
-    from ich.trainer import TrainerSettings, run_as_own_process
+    from ich.trainer import TrainerSettings, faults_named, run_as_own_process
 
     if done := finished_before(cfg):
         print(f"this job has finished in run {done} already and is passed over")
@@ -55,10 +55,11 @@ def train(cfg: DictConfig) -> None:
     show_settings(learner)
     with record_run(cfg, cache=data.source.cache) as record:
         trainer = settings.create(folder=record.folder, callbacks=record.callbacks, logger=record.logger)
-        (trainer.fit if cfg.fit else trainer.validate)(learner, datamodule=data)
-        if len(data.test_rows):  # the best checkpoint's, as all predictions of a run
-            best = "best" if cfg.fit else None
-            trainer.test(learner, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
+        with faults_named(record.folder):
+            (trainer.fit if cfg.fit else trainer.validate)(learner, datamodule=data)
+            if len(data.test_rows):  # the best checkpoint's, as all predictions of a run
+                best = "best" if cfg.fit else None
+                trainer.test(learner, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
     show_results(record, data)
 
 
