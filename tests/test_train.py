@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from ich.findings import FINDINGS
-from ich.report.rescue import rescue
+from ich.report.rescue import rescue, run_folder
 from tests.project import SMALL, Project, Trained
 
 KAGGLE_WEIGHTS = np.array([1, 1, 1, 1, 1, 2]) / 7
@@ -115,7 +115,7 @@ def test_the_logged_score_is_that_of_the_predictions(project: Project, trained: 
 def test_best_and_last_checkpoints_are_kept_and_scratch_is_not(project: Project, trained: Trained) -> None:
     assert project.artifact(trained.run, "checkpoints/best.ckpt").is_file()
     assert project.artifact(trained.run, "checkpoints/last.ckpt").is_file()
-    assert not list((project.root / "cache" / "runs").iterdir())
+    assert not run_folder(project.root / "cache", trained.run.info.run_id).exists()
 
 
 def test_the_windows_are_printed_and_a_table_with_floors_and_the_way_to_the_runs(trained: Trained) -> None:
@@ -274,13 +274,12 @@ def test_a_training_that_vanished_is_killed_with_its_metrics_and_its_last_checkp
     process.communicate(timeout=60)
     assert project.client.get_run(run_id).info.status == "RUNNING"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.root / 'mlflow.db'}")
-    rescue(project.root / "cache")  # as the next training does before it opens its run
+    rescue()  # as the next training does
     run = project.client.get_run(run_id)
     assert run.info.status == "KILLED"
     assert len(project.client.get_metric_history(run_id, "val/weighted_log_loss")) > 1
     assert project.artifact(run, "checkpoints/last.ckpt").is_file()
     assert project.artifact(run, "predictions/val.csv").is_file()
-    assert not list((project.root / "cache" / "runs").iterdir())
 
 
 def test_two_processes_leave_one_run_and_the_scores_of_one(project: Project, trained: Trained) -> None:

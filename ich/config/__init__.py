@@ -15,8 +15,8 @@
     check        every mistake at once, before data are touched
     stored       a checkpoint's settings beside those of a command
     current      the job that runs now
-    job          what Hydra calls, and how its failures are said
     stop         Ctrl-C and SIGTERM as one exception
+    job          what Hydra calls, and how its failures are said
     page         what --help prints
     launch       a door: help, check, Hydra, exit codes
 

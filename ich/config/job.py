@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from ich.config import compose  # noqa: F401  (its resolver, in a process that knows nothing yet)
 from ich.config.current import is_sweep_job
+from ich.config.stop import stoppable
 from ich.errors import InputError, recorded
 
 OF_THE_DISK = (
@@ -38,7 +39,8 @@ class Task:
 
     def __call__(self, cfg: DictConfig) -> None:
         try:
-            self.run(cfg)
+            with stoppable():  # a launcher's own process ignores SIGTERM
+                self.run(cfg)
         except Exception as error:
             if not is_sweep_job():
                 self.failure = error

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from ich.config import files, page
 from ich.config.mistakes import BadConfig, Mistake
-from ich.config.stop import Stopped, stoppable
+from ich.config.stop import Stopped, jobs_stopped, stoppable
 
 Run = Callable[..., None]
 AroundSweep = Callable[[Sequence[str]], AbstractContextManager[object]]
@@ -94,7 +94,7 @@ def _run(door: Door, options: Options) -> int:
 
     around = door.around_sweep if options.multirun else None
     try:
-        with around(["-m", *options.words]) if around else contextlib.nullcontext():
+        with around(["-m", *options.words]) if around else contextlib.nullcontext(), jobs_stopped():
             _hand_to_hydra(job.Task(door.run), door)
     except Exception as error:
         job.say(error)

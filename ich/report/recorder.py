@@ -27,7 +27,7 @@ from ich.model.learner import MONITOR, Learner, Scored
 from ich.report import charts, figures
 from ich.report.comparison import COLUMNS, SLICES
 from ich.report.lightning_logger import RunLogger
-from ich.report.rescue import SCRATCH, rescue, upload_folder
+from ich.report.rescue import rescue_others, run_folder, upload_folder
 from ich.report.run_report import THESIS, Told, write_report
 from ich.report.tracking import (
     DIGEST_TAG,
@@ -62,16 +62,16 @@ class Record:
 def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
     """Open the run in the one process that writes; what was learned is uploaded also after a failure."""
     if rank_zero_only.rank != 0:
-        yield Record(folder=cache / SCRATCH / uuid.uuid4().hex)
+        yield Record(folder=run_folder(cache, uuid.uuid4().hex))
         return
-    rescue(cache)
     swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
     tags = {DIGEST_TAG: config_digest(cfg)} | swept
     with open_run(name=_name(cfg), params=compose.flat(cfg), tags=tags) as run:
         run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
         run.log_text(describe_environment(), "environment.txt")
-        folder = cache / SCRATCH / run.id
+        folder = run_folder(cache, run.id)
         folder.mkdir(parents=True)
+        rescue_others()
         recorder, logger = RunRecorder(run, folder), RunLogger(run)
         try:
             with system_metrics(run) if cfg.system_metrics else nullcontext():

@@ -1,14 +1,19 @@
 """What a run writes aside until its end, and how it gets into the run: also that of a process which was killed."""
 
-import shutil
+import logging
 from pathlib import Path
 
-from filelock import FileLock
+from ich.report.tracking import VANISHED, Run, TrackingFailed, vanished_runs
 
-from ich.report.tracking import Run, end_vanished, vanished_run
+CACHE = "data.cache"
+"""Of a run's parameters."""
 
-SCRATCH = "runs"
-"""Under the cache; in it a folder a run, named by its id."""
+log = logging.getLogger(__name__)
+
+
+def run_folder(cache: Path, run_id: str) -> Path:
+    """Where a run writes while it is not finished."""
+    return cache / "runs" / run_id
 
 
 def upload_folder(run: Run, folder: Path) -> None:
@@ -19,16 +24,21 @@ def upload_folder(run: Run, folder: Path) -> None:
         run.log_file(file, "checkpoints")
 
 
-def rescue(cache: Path) -> None:
-    """Tell KILLED of runs whose process was killed, and put into them what it left aside. Raises TrackingFailed."""
-    killed = end_vanished()
-    for one in killed:
-        print(f"Note: run {one} is KILLED in the record: its process is gone", flush=True)
-    if not (cache / SCRATCH).is_dir():
-        return
-    with FileLock(cache / f"{SCRATCH}.lock"):
-        for folder in sorted((cache / SCRATCH).glob("*")):
-            run = vanished_run(folder.name)
-            if run:
-                upload_folder(run, folder)
-                shutil.rmtree(folder)
+def rescue() -> None:
+    """Put into runs whose process was killed what it left aside, and write KILLED. Raises TrackingFailed.
+
+    KILLED comes last, so that a rescue which is killed itself is done again by the next.
+    """
+    for run, params in vanished_runs():
+        if CACHE in params:  # a sweep's parent leaves nothing aside
+            upload_folder(run, run_folder(Path(params[CACHE]), run.id))
+        run.close("KILLED", VANISHED)
+        print(f"Note: run {run.id} is KILLED in the record: {VANISHED}", flush=True)
+
+
+def rescue_others() -> None:
+    """The same in a run that is open, which goes on whatever becomes of the others."""
+    try:
+        rescue()
+    except (TrackingFailed, OSError) as error:
+        log.warning("runs whose process was killed are looked for next time: %s", error)

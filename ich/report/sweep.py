@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from ich.model.learner import MONITOR
 from ich.report import charts
 from ich.report.charts import DARK, GREY, WIDTH, styled
-from ich.report.tracking import Child, Run, end_vanished, open_sweep, read_children
+from ich.report.rescue import rescue
+from ich.report.tracking import Child, Run, open_sweep, read_children
 
 SHOWN = (MONITOR, "val/floor", "val/skill", "val/auc/any", "val/average_precision/any", "val/precision", "val/recall")
 SEED = "seed"
@@ -26,7 +27,7 @@ def record_sweep(command: Sequence[str]) -> Iterator[None]:
         try:
             yield
         finally:
-            end_vanished()
+            rescue()
             write_sweep(parent, read_children(parent.id, monitor=MONITOR, names=SHOWN))
 
 
@@ -63,12 +64,13 @@ def keys_of(children: Sequence[Child]) -> list[str]:
 
 
 def table_of(children: Sequence[Child]) -> pd.DataFrame:
-    """A row a job: run, state, its values of the swept keys, its best epoch, its metrics there."""
+    """A row a job: run, state, its values of the swept keys, its best epoch, its metrics there, why it failed."""
     rows = [
         {"run": child.id, "state": child.state}
         | child.swept
         | {"epoch": child.epoch}
         | {name: child.metrics.get(name, float("nan")) for name in SHOWN}
+        | {"failure": child.failure or None}
         for child in children
     ]
     return pd.DataFrame(rows)
@@ -96,7 +98,12 @@ def describe(jobs: pd.DataFrame, keys: Sequence[str]) -> str:
     for _, job in ranked.iterrows():
         values = [f"{job[name]:.4f}" if pd.notna(job[name]) else "" for name in SHOWN]
         lines.append(f"| {' | '.join([*(str(job[key]) for key in keys), job['state'], *values])} |")
-    return "Validation at each job's best epoch, the best job first.\n\n" + "\n".join(lines)
+    failures = [
+        f"- {', '.join(f'{key}={job[key]}' for key in keys)} is {job['state']}: {' '.join(job['failure'].split())}"
+        for _, job in ranked[ranked["failure"].notna()].iterrows()
+    ]
+    said = "\n\n" + "\n".join(failures) if failures else ""
+    return "Validation at each job's best epoch, the best job first.\n\n" + "\n".join(lines) + said
 
 
 @styled

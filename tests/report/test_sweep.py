@@ -13,7 +13,8 @@ MONITOR = "val/weighted_log_loss"
 def job(number: int, score: float | None, **swept: str) -> Child:
     metrics = {} if score is None else {MONITOR: score, "val/floor": 0.3, "val/auc/any": 1 - score}
     state = "FAILED" if score is None else "FINISHED"
-    return Child(id=f"run{number}", state=state, swept=swept, epoch=None if score is None else 3, metrics=metrics)
+    why, epoch = ("ValueError: no\nslices", None) if score is None else ("", 3)
+    return Child(id=f"run{number}", state=state, failure=why, swept=swept, epoch=epoch, metrics=metrics)
 
 
 SEEDS = [
@@ -58,8 +59,9 @@ def test_one_seed_has_no_spread() -> None:
 def test_the_description_has_the_best_job_first() -> None:
     lines = describe(table_of(SEEDS), keys_of(SEEDS)).splitlines()
     assert lines[2].split("|")[1:4] == [" lr ", " seed ", " state "]
-    assert [line.split("|")[1].strip() for line in lines[4:]] == ["1e-3", "1e-3", "1e-4", "1e-4", "1e-3"]
+    assert [line.split("|")[1].strip() for line in lines[4:9]] == ["1e-3", "1e-3", "1e-4", "1e-4", "1e-3"]
     assert "0.1000" in lines[4]
+    assert lines[9:] == ["", "- lr=1e-3, seed=2 is FAILED: ValueError: no slices"]
 
 
 def test_the_chart_shows_every_score_over_every_key_but_the_seed() -> None:

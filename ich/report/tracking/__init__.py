@@ -1,6 +1,7 @@
 """Runs in MLflow; the only room that imports it. An import points only to an earlier line of this map:
 
 store        where runs are kept, and the command that shows them
+origin       command, user and commit of a run
 process      which process holds a run open
 sender       metrics from a thread of their own, an end that no signal disturbs
 outbox       what a server did not take, kept on disk
@@ -28,12 +29,13 @@ from ich.report.tracking.sweep import (
     swept_keys,
 )
 from ich.report.tracking.system import system_metrics
-from ich.report.tracking.vanished import end_vanished, vanished_run
+from ich.report.tracking.vanished import VANISHED, vanished_runs
 
 __all__ = [
     "DIGEST_TAG",
     "PARENT_VARIABLE",
     "SWEPT_TAG",
+    "VANISHED",
     "Child",
     "JobsFailed",
     "KeptRun",
@@ -41,7 +43,6 @@ __all__ = [
     "TrackingFailed",
     "UnknownCheckpoint",
     "UnknownRun",
-    "end_vanished",
     "find_run",
     "finished_child",
     "log_model",
@@ -53,5 +54,5 @@ __all__ = [
     "swept_keys",
     "system_metrics",
     "ui_command",
-    "vanished_run",
+    "vanished_runs",
 ]

@@ -12,19 +12,11 @@ from typing import TYPE_CHECKING
 
 from ich.errors import InputError
 from ich.progress import counted
-from ich.report.tracking.process import PROCESS_TAG, is_gone
-from ich.report.tracking.run import (
-    COMMIT_TAG,
-    EXPERIMENT,
-    PARENT_TAG,
-    PARENT_VARIABLE,
-    SOURCE_TAG,
-    Run,
-    code_version,
-    open_run,
-)
+from ich.report.tracking.origin import COMMIT_TAG, SOURCE_TAG, code_version
+from ich.report.tracking.process import PROCESS_TAG, is_gone, number_of
+from ich.report.tracking.run import EXPERIMENT, FAILURE_TAG, PARENT_TAG, PARENT_VARIABLE, Run, open_run
 from ich.report.tracking.store import connect, experiment_id, failures_named
-from ich.report.tracking.vanished import end_killed, end_vanished
+from ich.report.tracking.vanished import end_vanished
 
 if TYPE_CHECKING:
     import mlflow
@@ -43,12 +35,17 @@ class JobsFailed(InputError):
     """Jobs of a sweep did not end well, and the launcher went on."""
 
 
+class JobsRunning(InputError):
+    """Jobs of a sweep outlived it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
     """One job of a sweep: its own values of the swept keys, and its metrics at its best epoch."""
 
     id: str
     state: str
+    failure: str = ""
     swept: dict[str, str]
     epoch: int | None
     metrics: dict[str, float]
@@ -64,7 +61,6 @@ def open_sweep(command: Sequence[str]) -> Iterator[Run]:
     """
     swept = [word for word in command if "=" in word and ("," in word or word.startswith("hydra.sweeper"))]
     words = [Path(sys.argv[0]).name, *command]
-    end_vanished()
     begun = time.time_ns() // 1_000_000
     keys = ",".join(word.partition("=")[0].lstrip("+") for word in swept)
     name, tags = " ".join(["sweep", *swept])[:250], {SWEEP_TAG: keys}
@@ -105,8 +101,15 @@ def read_children(parent_id: str, *, monitor: str, names: Sequence[str]) -> list
                 for point in client.get_metric_history(run.info.run_id, name)
                 if best and point.step == best.step
             }
-        epoch = best.step if best else None
-        found.append(Child(id=run.info.run_id, state=run.info.status, swept=swept, epoch=epoch, metrics=metrics))
+        one = Child(
+            id=run.info.run_id,
+            state=run.info.status,
+            failure=run.data.tags.get(FAILURE_TAG, ""),
+            swept=swept,
+            epoch=best.step if best else None,
+            metrics=metrics,
+        )
+        found.append(one)
     return found
 
 
@@ -135,8 +138,23 @@ def _unfinished(words: Sequence[str]) -> str | None:
         if SWEEP_TAG in tags and tags.get(SOURCE_TAG) == shlex.join(words):
             same = tags.get(COMMIT_TAG) == code_version().get(COMMIT_TAG)
             open_elsewhere = run.info.status == "RUNNING" and not is_gone(tags.get(PROCESS_TAG, ""))
-            return None if run.info.status == "FINISHED" or open_elsewhere or not same else str(run.info.run_id)
+            if run.info.status == "FINISHED" or open_elsewhere or not same:
+                return None
+            _refuse_running(_latest_children(client, run.info.run_id))
+            return str(run.info.run_id)
     return None
+
+
+def _refuse_running(children: "Sequence[mlflow.entities.Run]") -> None:
+    """Jobs that outlived their sweep, as a launcher's processes do when it is killed, would be run twice."""
+    running = [run for run in children if run.info.status == "RUNNING"]
+    numbers = {run.info.run_id: number_of(run.data.tags.get(PROCESS_TAG, "")) for run in running}
+    said = [f"run {run_id} in process {number}" for run_id, number in numbers.items() if number]
+    if said:
+        raise JobsRunning(
+            f"jobs of this sweep's last start still run: {', '.join(said)}; wait until they have ended, or stop them "
+            "(kill and the number), and give the same command again: what has finished is passed over"
+        )
 
 
 def _latest_children(client: "mlflow.MlflowClient", parent_id: str) -> "list[mlflow.entities.Run]":
@@ -159,7 +177,7 @@ def _check_children(parent_id: str, *, since: int) -> None:
     ]
     for run in children:
         if run.info.status == "RUNNING":  # nobody is left to write its state
-            end_killed(client, run.info.run_id)
+            end_vanished(client, run.info.run_id)
     failed = [run.info.run_id for run in children if run.info.status != "FINISHED"]
     if failed:
         raise JobsFailed(f"{len(failed)} of {counted(len(children), 'job')} did not finish: {', '.join(failed)}")

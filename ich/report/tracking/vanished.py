@@ -1,5 +1,6 @@
 """Runs whose process ended without a word (SIGKILL, out of memory): nobody else is left to write KILLED."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ich.report.tracking.process import PROCESS_TAG, is_gone
@@ -12,34 +13,19 @@ if TYPE_CHECKING:
 VANISHED = "its process ended without a word: killed, or out of memory"
 
 
-def end_vanished() -> list[str]:
-    """Write KILLED into every run that is RUNNING in the record while its process, on this machine, is gone; their ids.
+def vanished_runs() -> Iterator[tuple[Run, dict[str, str]]]:
+    """Every run that is RUNNING in the record while its process, on this machine, is gone; and its parameters.
 
     Raises TrackingFailed.
     """
     client = connect()
     with failures_named():
         running = client.search_runs([experiment_id(client, EXPERIMENT)], "attributes.status = 'RUNNING'")
-    gone = [run for run in running if _is_gone(run)]
-    for run in gone:
-        end_killed(client, run.info.run_id)
-    return [run.info.run_id for run in gone]
+    for run in running:
+        if is_gone(run.data.tags.get(PROCESS_TAG, "")):
+            yield Run(client, run.info.run_id), run.data.params
 
 
-def end_killed(client: "mlflow.MlflowClient", run_id: str) -> None:
+def end_vanished(client: "mlflow.MlflowClient", run_id: str) -> None:
+    """Write KILLED into a run that nobody holds open any more. Raises TrackingFailed."""
     Run(client, run_id).close("KILLED", VANISHED)
-
-
-def vanished_run(run_id: str) -> Run | None:
-    """A run that its process left behind, to put into it what it had not told; None where there is nothing to do.
-
-    Raises TrackingFailed.
-    """
-    client = connect()
-    with failures_named():
-        found = client.search_runs([experiment_id(client, EXPERIMENT)], f"attributes.run_id = '{run_id}'")
-    return Run(client, run_id) if found and _is_gone(found[0]) else None
-
-
-def _is_gone(run: "mlflow.entities.Run") -> bool:
-    return is_gone(run.data.tags.get(PROCESS_TAG, ""))

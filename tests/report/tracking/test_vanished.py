@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from ich.report.rescue import rescue
-from ich.report.tracking import end_vanished, open_run
-from ich.report.tracking.process import PROCESS_TAG, is_gone, this_process
+from ich.report.rescue import rescue, rescue_others, run_folder
+from ich.report.tracking import VANISHED, open_run, vanished_runs
+from ich.report.tracking.process import PROCESS_TAG, is_gone, number_of, this_process
 
 HELD_OPEN = """
 import time
 from ich.report.tracking import open_run
-with open_run(name='held', params={}, tags={}) as run:
+with open_run(name='held', params={{'data.cache': '{cache}'}}, tags={{}}) as run:
     print(run.id, flush=True)
     time.sleep(60)
 """
@@ -24,51 +24,78 @@ ME, MY_START = f" {os.getpid()} ", this_process().rpartition(" ")[2]
 
 
 @pytest.fixture
-def killed() -> str:
+def killed(tmp_path: Path) -> str:
     """A run whose process was killed by SIGKILL; its id."""
-    with subprocess.Popen([sys.executable, "-c", HELD_OPEN], stdout=subprocess.PIPE, text=True) as process:
+    door = HELD_OPEN.format(cache=tmp_path)
+    with subprocess.Popen([sys.executable, "-c", door], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         run_id = process.stdout.readline().strip()
         process.send_signal(signal.SIGKILL)
     return run_id
 
 
-def test_a_run_whose_process_was_killed_is_killed(client: MlflowClient, killed: str) -> None:
-    with open_run(name="lives", params={}, tags={}) as living:
-        assert client.get_run(killed).info.status == "RUNNING"
-        assert end_vanished() == [killed]
+def leave(cache: Path, run_id: str) -> Path:
+    """What a training leaves aside."""
+    folder = run_folder(cache, run_id)
+    (folder / "predictions").mkdir(parents=True)
+    for file in ("last.ckpt", "predictions/val.csv"):
+        (folder / file).write_text(run_id)
+    return folder
+
+
+def test_a_killed_process_s_run_is_killed_and_has_what_it_left(
+    client: MlflowClient, killed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = leave(tmp_path, killed)
+    with open_run(name="lives", params={"data.cache": tmp_path}, tags={}) as living:
+        leave(tmp_path, living.id)
+        rescue()
         assert client.get_run(living.id).info.status == "RUNNING"
+        assert not client.list_artifacts(living.id)
     run = client.get_run(killed)
     assert run.info.status == "KILLED"
-    assert run.data.tags["failure"] == "its process ended without a word: killed, or out of memory"
-    assert end_vanished() == []
+    assert run.data.tags["failure"] == VANISHED
+    assert capsys.readouterr().out == f"Note: run {killed} is KILLED in the record: {VANISHED}\n"
+    copy = Path(client.download_artifacts(killed, "", str(tmp_path)))
+    for file in ("checkpoints/last.ckpt", "predictions/val.csv"):
+        assert (copy / file).read_text() == killed
+    assert folder.is_dir()  # the run can go on from there
+    assert not [*vanished_runs()]
+
+
+def test_a_rescue_that_breaks_off_is_done_again(client: MlflowClient, killed: str, tmp_path: Path) -> None:
+    last = leave(tmp_path, killed) / "last.ckpt"
+    last.unlink()
+    last.symlink_to("nowhere")  # no file that can be copied
+    with pytest.raises(OSError, match=r"last\.ckpt"):
+        rescue()
+    assert client.get_run(killed).info.status == "RUNNING"
+    rescue_others()
+    last.unlink()
+    rescue()
+    assert client.get_run(killed).info.status == "KILLED"
 
 
 @pytest.mark.parametrize(
-    ("process", "gone"),
+    ("process", "number", "gone"),
     [
-        (this_process(), False),
-        (this_process().replace(ME, " 999999999 "), True),
-        (this_process().replace(MY_START, "17"), True),  # the number was given to another process
-        (f"elsewhere {os.getpid()} 17", False),
-        (f"another-{this_process()}", False),
-        ("", False),
+        (this_process(), os.getpid(), False),
+        (this_process().replace(ME, " 999999999 "), None, True),
+        (this_process().replace(MY_START, "17"), None, True),  # the number was given to another process
+        (f"elsewhere {os.getpid()} 17", None, False),
+        (f"another-{this_process()}", None, False),
+        ("", None, False),
     ],
 )
-def test_only_what_is_known_to_be_gone_is_gone(process: str, gone: bool) -> None:
-    assert is_gone(process) is gone
+def test_only_what_is_known_of_a_process_is_said(process: str, number: int | None, gone: bool) -> None:
+    assert (number_of(process), is_gone(process)) == (number, gone)
 
 
-def test_what_a_killed_process_left_aside_comes_into_its_run(client: MlflowClient, killed: str, tmp_path: Path) -> None:
-    with open_run(name="lives", params={}, tags={}) as living:
-        for name in (killed, living.id, "0123"):
-            for file in ("last.ckpt", "predictions/val.csv"):
-                (tmp_path / "runs" / name / file).parent.mkdir(parents=True, exist_ok=True)
-                (tmp_path / "runs" / name / file).write_text(name)
-        rescue(tmp_path)
-        assert sorted(folder.name for folder in (tmp_path / "runs").iterdir()) == sorted([living.id, "0123"])
-    assert client.get_run(killed).info.status == "KILLED"
-    folder = Path(client.download_artifacts(killed, "", str(tmp_path)))
-    assert (folder / "checkpoints" / "last.ckpt").read_text() == killed
-    assert (folder / "predictions" / "val.csv").read_text() == killed
-    assert PROCESS_TAG in client.get_run(killed).data.tags
+def test_a_run_that_goes_on_is_its_new_process_s_and_forgets_why_it_ended(client: MlflowClient, killed: str) -> None:
+    rescue()
+    with open_run(name="", params={}, tags={}, again=killed):
+        assert not [*vanished_runs()]
+        run = client.get_run(killed)
+        assert run.data.tags[PROCESS_TAG] == this_process()
+        assert "failure" not in run.data.tags
+    assert client.get_run(killed).info.status == "FINISHED"
