@@ -164,7 +164,7 @@ def _photograph(browser: webdriver.Chrome, address: str, folder: Path) -> None:
     open_runs(browser, address)
     time.sleep(5)
     browser.save_screenshot(str(folder / "runs.png"))
-    open_charts(browser, "val/(weighted_log_loss|skill|precision|recall|f1|auc)$")
+    open_charts(browser, "^val/(weighted_log_loss|skill|precision|recall|f1|auc)$")
     time.sleep(15)
     browser.save_screenshot(str(folder / "metrics.png"))
 

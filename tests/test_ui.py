@@ -55,6 +55,7 @@ def look(browser: Chrome, name: str) -> None:
 
 def artifact(browser: Chrome, address: str, run_id: str, path: str) -> None:
     browser.get(f"{address}/#/experiments/1/runs/{run_id}/artifacts/{path}")
+    browser.refresh()  # of the same run it would go on showing what it showed
 
 
 def test_the_list_shows_the_parent_and_its_children(browser: Chrome, address: str) -> None:
@@ -66,7 +67,7 @@ def test_the_list_shows_the_parent_and_its_children(browser: Chrome, address: st
 
 def test_the_three_metrics_have_curves(browser: Chrome, address: str) -> None:
     open_runs(browser, address)
-    open_charts(browser, f"val/({'|'.join(METRICS)})$")
+    open_charts(browser, f"^val/({'|'.join(METRICS)})$")
     line = (
         "//*[contains(@class, 'js-plotly-plot')]//*[contains(@class, 'scatterlayer')]//*[contains(@class, 'js-line')]"
     )

@@ -94,7 +94,7 @@ def describe(jobs: pd.DataFrame, keys: Sequence[str]) -> str:
     """The jobs, the best first, as Markdown, which MLflow shows above a run."""
     ranked = jobs.sort_values(MONITOR, kind="stable")
     head = [*keys, "state", *(name.removeprefix("val/") for name in SHOWN)]
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    lines = [f"| {' | '.join(f'{name}&emsp;' for name in head)} |", "|" + " --- |" * len(head)]
     for _, job in ranked.iterrows():
         values = [f"{job[name]:.4f}" if pd.notna(job[name]) else "" for name in SHOWN]
         lines.append(f"| {' | '.join([*(str(job[key]) for key in keys), job['state'], *values])} |")

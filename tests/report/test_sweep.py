@@ -58,7 +58,7 @@ def test_one_seed_has_no_spread() -> None:
 
 def test_the_description_has_the_best_job_first() -> None:
     lines = describe(table_of(SEEDS), keys_of(SEEDS)).splitlines()
-    assert lines[2].split("|")[1:4] == [" lr ", " seed ", " state "]
+    assert lines[2].split("|")[1:4] == [" lr&emsp; ", " seed&emsp; ", " state&emsp; "]
     assert [line.split("|")[1].strip() for line in lines[4:9]] == ["1e-3", "1e-3", "1e-4", "1e-4", "1e-3"]
     assert "0.1000" in lines[4]
     assert lines[9:] == ["", "- lr=1e-3, seed=2 is FAILED: ValueError: no slices"]

@@ -31,7 +31,7 @@ def system_metrics(run: Run) -> Iterator[None]:
 
     try:
         monitor = SystemMetricsMonitor(run.id, tracking_uri=tracking_uri())
-        monitor.collect_metrics()  # the processor's use is counted from here on
+        monitor.collect_metrics()
     except (OSError, AttributeError, psutil.Error) as error:  # a container may hide its network or its disk
         log.warning("the run goes on without system metrics: %s: %s", type(error).__name__, error)
         yield
@@ -48,6 +48,7 @@ def system_metrics(run: Run) -> Iterator[None]:
 
 def _measure(run: Run, monitor: "SystemMetricsMonitor", ended: threading.Event) -> None:
     over, sample = False, 0
+    monitor.collect_metrics()  # the processor's use is counted from here on, for this thread alone
     while not over:
         for one in monitor.monitors:
             one.clear_metrics()
