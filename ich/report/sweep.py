@@ -94,16 +94,21 @@ def describe(jobs: pd.DataFrame, keys: Sequence[str]) -> str:
     """The jobs, the best first, as Markdown, which MLflow shows above a run."""
     ranked = jobs.sort_values(MONITOR, kind="stable")
     head = [*keys, "state", *(name.removeprefix("val/") for name in SHOWN)]
-    lines = [f"| {' | '.join(f'{name}&emsp;' for name in head)} |", "|" + " --- |" * len(head)]
+    lines = [_row(head), "|" + " --- |" * len(head)]
     for _, job in ranked.iterrows():
         values = [f"{job[name]:.4f}" if pd.notna(job[name]) else "" for name in SHOWN]
-        lines.append(f"| {' | '.join([*(str(job[key]) for key in keys), job['state'], *values])} |")
+        lines.append(_row([*(str(job[key]) for key in keys), job["state"], *values]))
     failures = [
         f"- {', '.join(f'{key}={job[key]}' for key in keys)} is {job['state']}: {' '.join(job['failure'].split())}"
         for _, job in ranked[ranked["failure"].notna()].iterrows()
     ]
     said = "\n\n" + "\n".join(failures) if failures else ""
     return "Validation at each job's best epoch, the best job first.\n\n" + "\n".join(lines) + said
+
+
+def _row(cells: Sequence[str]) -> str:
+    """With a space after each cell: MLflow's page leaves none."""
+    return f"| {' | '.join(f'{cell}&emsp;' for cell in cells)} |"
 
 
 @styled
@@ -138,7 +143,7 @@ def _panel(axes: Axes, jobs: pd.DataFrame, key: str) -> None:
         axes.axhline(floor, color=GREY, lw=1, ls="--", label="floor (prevalence)")
     axes.set_xlabel(key)
     axes.set_ylabel("weighted log loss,\nvalidation")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * np.nanmax([floor, *jobs[MONITOR]]))
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 

@@ -59,7 +59,8 @@ def test_one_seed_has_no_spread() -> None:
 def test_the_description_has_the_best_job_first() -> None:
     lines = describe(table_of(SEEDS), keys_of(SEEDS)).splitlines()
     assert lines[2].split("|")[1:4] == [" lr&emsp; ", " seed&emsp; ", " state&emsp; "]
-    assert [line.split("|")[1].strip() for line in lines[4:9]] == ["1e-3", "1e-3", "1e-4", "1e-4", "1e-3"]
+    first = [line.split("|")[1] for line in lines[4:9]]
+    assert first == [f" {lr}&emsp; " for lr in ("1e-3", "1e-3", "1e-4", "1e-4", "1e-3")]
     assert "0.1000" in lines[4]
     assert lines[9:] == ["", "- lr=1e-3, seed=2 is FAILED: ValueError: no slices"]
 
@@ -73,6 +74,7 @@ def test_the_chart_shows_every_score_over_every_key_but_the_seed() -> None:
     assert sorted(dots.get_ydata()) == [0.10, 0.14, 0.20, 0.26]
     assert mean.get_ydata() == pytest.approx([0.23, 0.12])
     assert floor.get_ydata() == pytest.approx([0.3, 0.3])
+    assert axes.get_ylim() == pytest.approx((0, 0.33))  # nothing is cut off
 
 
 def test_choices_of_a_group_stand_side_by_side() -> None:
