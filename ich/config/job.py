@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ich.config import compose  # noqa: F401  (its resolver, in a process that knows nothing yet)
-from ich.config.current import is_sweep_job
+from ich.config.current import is_sweep_job, job_words
 from ich.config.stop import stoppable
 from ich.errors import InputError, recorded
 
@@ -46,9 +46,8 @@ class Task:
                 self.failure = error
                 return
             say(error)
-            job = HydraConfig.get()
-            said = " ".join(word.lstrip("+") for word in job.overrides.task)
-            raise FailedJob(f"job {job.job.num} ({said}): {recorded(error)}") from None
+            said = " ".join(job_words()[1:])
+            raise FailedJob(f"job {HydraConfig.get().job.num} ({said}): {recorded(error)}") from None
 
 
 def say(error: Exception) -> None:

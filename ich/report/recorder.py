@@ -66,7 +66,8 @@ def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
         return
     swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
     tags = {DIGEST_TAG: config_digest(cfg)} | swept
-    with open_run(name=_name(cfg), params=compose.flat(cfg), tags=tags) as run:
+    command = config.job_words() if config.is_sweep_job() else None
+    with open_run(name=_name(cfg), params=compose.flat(cfg), tags=tags, command=command) as run:
         run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
         run.log_text(describe_environment(), "environment.txt")
         folder = run_folder(cache, run.id)
