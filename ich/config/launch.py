@@ -106,6 +106,8 @@ def _hand_to_hydra(task: Any, door: Door) -> None:
     import hydra
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises, and the messages are ours
+    before = os.environ.get("PYTHONPATH")  # a launcher's processes import this very ich, wherever they start
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(files.PROJECT), *([before] if before else [])])
     hydra.main(config_path=str(door.conf.resolve()), config_name=door.name, version_base="1.3")(task)()
     if task.failure:
         raise task.failure
