@@ -16,6 +16,7 @@
     stored       a checkpoint's settings beside those of a command
     current      the job that runs now
     stop         Ctrl-C and SIGTERM as one exception
+    launched     jobs that a launcher runs as processes
     job          what Hydra calls, and how its failures are said
     page         what --help prints
     launch       a door: help, check, Hydra, exit codes

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ich.config import files, page
+from ich.config.launched import jobs_stopped
 from ich.config.mistakes import BadConfig, Mistake
-from ich.config.stop import Stopped, jobs_stopped, stoppable
+from ich.config.stop import Stopped, stoppable
 
 Run = Callable[..., None]
 AroundSweep = Callable[[Sequence[str]], AbstractContextManager[object]]
