@@ -30,6 +30,7 @@ class Keys:
     checkpoint: Annotated[str, CHECKPOINT] | None
     fit: bool
     report: bool
+    system_metrics: bool
 
     def __post_init__(self) -> None:
         if not self.fit and self.checkpoint is None:

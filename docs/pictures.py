@@ -85,7 +85,7 @@ def draw_explanation(predictor: Predictor, path: Path) -> None:
 
 def photograph_runs(folder: Path) -> None:
     """MLflow's list of runs after a sweep, and their curves."""
-    with _trained(*SWEEP) as copy, _ui(copy) as address, _browser() as browser:
+    with _trained(*SWEEP) as copy, ui(copy) as address, open_browser() as browser:
         _photograph(browser, address, folder)
 
 
@@ -102,13 +102,15 @@ LEFT_OUT = (".git", ".venv", "cache", "mlruns", "mlflow.db*", "outputs", "multir
 
 
 @contextmanager
-def _ui(project: Path) -> Iterator[str]:
+def ui(project: Path) -> Iterator[str]:
+    """`make ui` for the runs in `project`, on a port that is free; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    command = [str(Path(sys.executable).with_name("mlflow")), "ui", "--workers", "1", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=project, env=os.environ | quiet, start_new_session=True)
+    here = ("-C", str(project), "-f", str(PROJECT / "Makefile"), "-o", "env", f"BIN={Path(sys.executable).parent}")
+    server = subprocess.Popen(
+        ["make", "--silent", *here, "ui"], env=os.environ | {"MLFLOW_PORT": str(port)}, start_new_session=True
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(120):
@@ -124,7 +126,8 @@ def _ui(project: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _browser() -> Iterator[webdriver.Chrome]:
+def open_browser() -> Iterator[webdriver.Chrome]:
+    """Headless Chromium by the machine's own driver, as somebody who has chosen "Model training" and these columns."""
     options = webdriver.ChromeOptions()
     for flag in ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1500,860"):
         options.add_argument(flag)
@@ -136,23 +139,32 @@ def _browser() -> Iterator[webdriver.Chrome]:
         browser.quit()
 
 
-def _photograph(browser: webdriver.Chrome, address: str, folder: Path) -> None:
-    """The pages as somebody sees them who has chosen "Model training" and these columns, and opened the sweep."""
+def open_runs(browser: webdriver.Chrome, address: str) -> None:
+    """The list of runs, the newest sweep's children in view."""
     browser.get(address)
     for name, value in SEEN.items():
         browser.execute_script("localStorage[arguments[0]] = arguments[1]", name, json.dumps(value))
     browser.get(f"{address}/#/experiments/1/runs")
     browser.refresh()
-    wait = WebDriverWait(browser, 60)
     row = "//a[contains(., 'sweep')]/ancestor::*[contains(@class, 'ag-row')]"
-    wait.until(lambda page: page.find_element(By.XPATH, f"{row}//button")).click()
-    time.sleep(5)
-    browser.save_screenshot(str(folder / "runs.png"))
+    WebDriverWait(browser, 60).until(lambda page: page.find_element(By.XPATH, f"{row}//button")).click()
+    WebDriverWait(browser, 60).until(lambda page: page.find_elements(By.XPATH, "//a[contains(., 'optimizer.lr=')]"))
+
+
+def open_charts(browser: webdriver.Chrome, metrics: str) -> None:
+    """The curves of these metrics (a regular expression)."""
     browser.find_element(By.XPATH, "//label[.//input[@value='CHART']]").click()
-    search = wait.until(lambda page: page.find_element(By.CSS_SELECTOR, "[placeholder='Search metric charts']"))
-    search.send_keys("val/(weighted_log_loss|skill|precision|recall|f1|auc)$")
+    find = (By.CSS_SELECTOR, "[placeholder='Search metric charts']")
+    WebDriverWait(browser, 60).until(lambda page: page.find_element(*find)).send_keys(metrics)
     style = "document.head.append(Object.assign(document.createElement('style'), {textContent: arguments[0]}))"
     browser.execute_script(style, ".modebar { display: none }")
+
+
+def _photograph(browser: webdriver.Chrome, address: str, folder: Path) -> None:
+    open_runs(browser, address)
+    time.sleep(5)
+    browser.save_screenshot(str(folder / "runs.png"))
+    open_charts(browser, "^val/(weighted_log_loss|skill|precision|recall|f1|auc)$")
     time.sleep(15)
     browser.save_screenshot(str(folder / "metrics.png"))
 

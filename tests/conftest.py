@@ -36,7 +36,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="session")
 def trained(project: Project) -> Trained:
     """The one trained run of the session."""
-    done = project.run("train.py", *SMALL, "report=true")
+    done = project.run("train.py", *SMALL, "report=true", "system_metrics=true")
     return Trained(run=project.newest(), printed=done.stdout + done.stderr)
 
 

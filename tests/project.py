@@ -13,7 +13,14 @@ from mlflow.tracking import MlflowClient
 from tests import warm
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SMALL = ("experiment=demo", "data.patients=6", "data.slices=20", "trainer.max_epochs=2", "report=false")
+SMALL = (
+    "experiment=demo",
+    "data.patients=6",
+    "data.slices=20",
+    "trainer.max_epochs=2",
+    "report=false",
+    "system_metrics=false",
+)
 """A training of seconds: plumbing, no claim about its scores, no page and no model."""
 
 

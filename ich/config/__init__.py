@@ -15,15 +15,16 @@
     check        every mistake at once, before data are touched
     stored       a checkpoint's settings beside those of a command
     current      the job that runs now
-    job          what Hydra calls, and how its failures are said
     stop         Ctrl-C and SIGTERM as one exception
+    launched     jobs that a launcher runs as processes
+    job          what Hydra calls, and how its failures are said
     page         what --help prints
     launch       a door: help, check, Hydra, exit codes
 
 Hydra, pydantic and torch are imported on use: `--help` needs none of them.
 """
 
-from ich.config.current import choice, is_sweep_job, job_command
+from ich.config.current import choice, is_sweep_job, job_command, job_words
 from ich.config.launch import launch
 
-__all__ = ["choice", "is_sweep_job", "job_command", "launch"]
+__all__ = ["choice", "is_sweep_job", "job_command", "job_words", "launch"]

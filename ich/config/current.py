@@ -14,6 +14,14 @@ def is_sweep_job() -> bool:
     return bool(HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
+def job_words() -> list[str]:
+    """What would run this job of a multirun alone: its door and its words."""
+    from hydra.core.hydra_config import HydraConfig
+
+    job = HydraConfig.get()
+    return [f"{job.job.name}.py", *(word.lstrip("+") for word in job.overrides.task)]
+
+
 def job_command() -> list[str]:
     """The command line of this job of a multirun alone, in its own folder of the multirun."""
     from hydra.core.hydra_config import HydraConfig

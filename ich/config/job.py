@@ -10,7 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ich.config import compose  # noqa: F401  (its resolver, in a process that knows nothing yet)
-from ich.config.current import is_sweep_job
+from ich.config.current import is_sweep_job, job_words
+from ich.config.stop import stoppable
 from ich.errors import InputError, recorded
 
 OF_THE_DISK = (
@@ -38,15 +39,15 @@ class Task:
 
     def __call__(self, cfg: DictConfig) -> None:
         try:
-            self.run(cfg)
+            with stoppable():  # a launcher's own process ignores SIGTERM
+                self.run(cfg)
         except Exception as error:
             if not is_sweep_job():
                 self.failure = error
                 return
             say(error)
-            job = HydraConfig.get()
-            said = " ".join(word.lstrip("+") for word in job.overrides.task)
-            raise FailedJob(f"job {job.job.num} ({said}): {recorded(error)}") from None
+            said = " ".join(job_words()[1:])
+            raise FailedJob(f"job {HydraConfig.get().job.num} ({said}): {recorded(error)}") from None
 
 
 def say(error: Exception) -> None:

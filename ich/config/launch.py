@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ich.config import files, page
+from ich.config.launched import jobs_stopped
 from ich.config.mistakes import BadConfig, Mistake
 from ich.config.stop import Stopped, stoppable
 
@@ -94,7 +95,7 @@ def _run(door: Door, options: Options) -> int:
 
     around = door.around_sweep if options.multirun else None
     try:
-        with around(options.words) if around else contextlib.nullcontext():
+        with around(["-m", *options.words]) if around else contextlib.nullcontext(), jobs_stopped():
             _hand_to_hydra(job.Task(door.run), door)
     except Exception as error:
         job.say(error)
@@ -106,6 +107,8 @@ def _hand_to_hydra(task: Any, door: Door) -> None:
     import hydra
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises, and the messages are ours
+    before = os.environ.get("PYTHONPATH")  # a launcher's processes import this very ich, wherever they start
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(files.PROJECT), *([before] if before else [])])
     hydra.main(config_path=str(door.conf.resolve()), config_name=door.name, version_base="1.3")(task)()
     if task.failure:
         raise task.failure

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -24,7 +25,14 @@ class Stopped(BaseException):
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """The first signal raises Stopped where the program is; the next is ignored, so that the record can be closed."""
+    """The first signal raises Stopped where the program is; the next is ignored, so that the record can be closed.
+
+    Inside another such block nothing changes, nor in a thread, which gets no signals.
+    """
+    inside = getattr(signal.getsignal(signal.SIGTERM), "__module__", None) == __name__
+    if inside or threading.current_thread() is not threading.main_thread():
+        yield
+        return
     count = 0
 
     def stop(number: int, _: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 tracking          runs in MLflow: open, log, sweep, find a checkpoint again
 lightning_logger  Lightning's metrics into a run, by epoch
+rescue            what a killed run left aside
 figures           pictures
 charts            labels and headers in bars
 curves            probabilities in curves

@@ -7,7 +7,7 @@ import platform
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -31,8 +31,18 @@ from ich.report.calibrated import calibrate, calibrated_scores
 from ich.report.comparison import COLUMNS, SLICES
 from ich.report.layouts import HEADERS, write_headers
 from ich.report.lightning_logger import RunLogger
+from ich.report.rescue import rescue_others, run_folder, upload_folder
 from ich.report.run_report import THESIS, Files, Told, write_report
-from ich.report.tracking import DIGEST_TAG, SWEPT_TAG, Run, finished_child, log_model, open_run, swept_keys
+from ich.report.tracking import (
+    DIGEST_TAG,
+    SWEPT_TAG,
+    Run,
+    finished_child,
+    log_model,
+    open_run,
+    swept_keys,
+    system_metrics,
+)
 
 BEST = "best.ckpt"
 SHEET = Path("figures", "validation.png")
@@ -56,19 +66,22 @@ class Record:
 @contextmanager
 def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
     """Open the run in the one process that writes; what was learned is uploaded also after a failure."""
-    folder = cache / "runs" / uuid.uuid4().hex
     if rank_zero_only.rank != 0:
-        yield Record(folder=folder)
+        yield Record(folder=run_folder(cache, uuid.uuid4().hex))
         return
     swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
     tags = {DIGEST_TAG: config_digest(cfg)} | swept
-    with open_run(name=_name(cfg), params=compose.flat(cfg), tags=tags) as run:
+    command = config.job_words() if config.is_sweep_job() else None
+    with open_run(name=_name(cfg), params=compose.flat(cfg), tags=tags, command=command) as run:
         run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
         run.log_text(describe_environment(), "environment.txt")
+        folder = run_folder(cache, run.id)
         folder.mkdir(parents=True)
+        rescue_others()
         recorder, logger = RunRecorder(run, folder), RunLogger(run)
         try:
-            yield Record(folder=folder, logger=logger, recorder=recorder)
+            with system_metrics(run) if cfg.system_metrics else nullcontext():
+                yield Record(folder=folder, logger=logger, recorder=recorder)
             if cfg.report:
                 recorder.log_report(cfg, logger.history)
                 recorder.log_model()
@@ -177,10 +190,7 @@ class RunRecorder(Callback):
         """Put checkpoints, predictions and the sheet of found and missed slices into the run."""
         if self.validated:
             self._draw_sheet()
-        for file in sorted([*self.folder.glob("predictions/*"), *self.folder.glob("figures/*")]):
-            self.run.log_file(file, file.parent.name)
-        for file in sorted(self.folder.glob("*.ckpt")):
-            self.run.log_file(file, "checkpoints")
+        upload_folder(self.run, self.folder)
 
     def _record_data(self, data: HeadCT) -> None:
         self.run.set_tags({"data_digest": data.cohort_digest, "store_digest": data.store.digest})

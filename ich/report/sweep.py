@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from ich.model.learner import MONITOR
 from ich.report import charts
 from ich.report.charts import DARK, GREY, WIDTH, styled
+from ich.report.rescue import rescue
 from ich.report.tracking import Child, Run, open_sweep, read_children
 
 SHOWN = (MONITOR, "val/floor", "val/skill", "val/auc/any", "val/average_precision/any", "val/precision", "val/recall")
@@ -26,6 +27,7 @@ def record_sweep(command: Sequence[str]) -> Iterator[None]:
         try:
             yield
         finally:
+            rescue()
             write_sweep(parent, read_children(parent.id, monitor=MONITOR, names=SHOWN))
 
 
@@ -62,12 +64,13 @@ def keys_of(children: Sequence[Child]) -> list[str]:
 
 
 def table_of(children: Sequence[Child]) -> pd.DataFrame:
-    """A row a job: run, state, its values of the swept keys, its best epoch, its metrics there."""
+    """A row a job: run, state, its values of the swept keys, its best epoch, its metrics there, why it failed."""
     rows = [
         {"run": child.id, "state": child.state}
         | child.swept
         | {"epoch": child.epoch}
         | {name: child.metrics.get(name, float("nan")) for name in SHOWN}
+        | {"failure": child.failure or None}
         for child in children
     ]
     return pd.DataFrame(rows)
@@ -91,11 +94,21 @@ def describe(jobs: pd.DataFrame, keys: Sequence[str]) -> str:
     """The jobs, the best first, as Markdown, which MLflow shows above a run."""
     ranked = jobs.sort_values(MONITOR, kind="stable")
     head = [*keys, "state", *(name.removeprefix("val/") for name in SHOWN)]
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    lines = [_row(head), "|" + " --- |" * len(head)]
     for _, job in ranked.iterrows():
         values = [f"{job[name]:.4f}" if pd.notna(job[name]) else "" for name in SHOWN]
-        lines.append(f"| {' | '.join([*(str(job[key]) for key in keys), job['state'], *values])} |")
-    return "Validation at each job's best epoch, the best job first.\n\n" + "\n".join(lines)
+        lines.append(_row([*(str(job[key]) for key in keys), job["state"], *values]))
+    failures = [
+        f"- {', '.join(f'{key}={job[key]}' for key in keys)} is {job['state']}: {' '.join(job['failure'].split())}"
+        for _, job in ranked[ranked["failure"].notna()].iterrows()
+    ]
+    said = "\n\n" + "\n".join(failures) if failures else ""
+    return "Validation at each job's best epoch, the best job first.\n\n" + "\n".join(lines) + said
+
+
+def _row(cells: Sequence[str]) -> str:
+    """With a space after each cell: MLflow's page leaves none."""
+    return f"| {' | '.join(f'{cell}&emsp;' for cell in cells)} |"
 
 
 @styled
@@ -130,7 +143,7 @@ def _panel(axes: Axes, jobs: pd.DataFrame, key: str) -> None:
         axes.axhline(floor, color=GREY, lw=1, ls="--", label="floor (prevalence)")
     axes.set_xlabel(key)
     axes.set_ylabel("weighted log loss,\nvalidation")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * np.nanmax([floor, *jobs[MONITOR]]))
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 

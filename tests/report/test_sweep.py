@@ -13,7 +13,8 @@ MONITOR = "val/weighted_log_loss"
 def job(number: int, score: float | None, **swept: str) -> Child:
     metrics = {} if score is None else {MONITOR: score, "val/floor": 0.3, "val/auc/any": 1 - score}
     state = "FAILED" if score is None else "FINISHED"
-    return Child(id=f"run{number}", state=state, swept=swept, epoch=None if score is None else 3, metrics=metrics)
+    why, epoch = ("ValueError: no\nslices", None) if score is None else ("", 3)
+    return Child(id=f"run{number}", state=state, failure=why, swept=swept, epoch=epoch, metrics=metrics)
 
 
 SEEDS = [
@@ -57,9 +58,11 @@ def test_one_seed_has_no_spread() -> None:
 
 def test_the_description_has_the_best_job_first() -> None:
     lines = describe(table_of(SEEDS), keys_of(SEEDS)).splitlines()
-    assert lines[2].split("|")[1:4] == [" lr ", " seed ", " state "]
-    assert [line.split("|")[1].strip() for line in lines[4:]] == ["1e-3", "1e-3", "1e-4", "1e-4", "1e-3"]
+    assert lines[2].split("|")[1:4] == [" lr&emsp; ", " seed&emsp; ", " state&emsp; "]
+    first = [line.split("|")[1] for line in lines[4:9]]
+    assert first == [f" {lr}&emsp; " for lr in ("1e-3", "1e-3", "1e-4", "1e-4", "1e-3")]
     assert "0.1000" in lines[4]
+    assert lines[9:] == ["", "- lr=1e-3, seed=2 is FAILED: ValueError: no slices"]
 
 
 def test_the_chart_shows_every_score_over_every_key_but_the_seed() -> None:
@@ -71,6 +74,7 @@ def test_the_chart_shows_every_score_over_every_key_but_the_seed() -> None:
     assert sorted(dots.get_ydata()) == [0.10, 0.14, 0.20, 0.26]
     assert mean.get_ydata() == pytest.approx([0.23, 0.12])
     assert floor.get_ydata() == pytest.approx([0.3, 0.3])
+    assert axes.get_ylim() == pytest.approx((0, 0.33))  # nothing is cut off
 
 
 def test_choices_of_a_group_stand_side_by_side() -> None:

@@ -1,9 +1,13 @@
 """Runs in MLflow; the only room that imports it. An import points only to an earlier line of this map:
 
 store        where runs are kept, and the command that shows them
+origin       command, user and commit of a run
+process      which process holds a run open
 sender       metrics from a thread of their own, an end that no signal disturbs
 outbox       what a server did not take, kept on disk
 run          one run: what it holds, how it ends
+vanished     runs whose process is gone
+system       what the machine does meanwhile
 sweep        a multirun: one parent, its children
 checkpoint   `runs:/ID` to its files
 model        a checkpoint as a model that MLflow serves; `served` is its code there
@@ -24,11 +28,14 @@ from ich.report.tracking.sweep import (
     read_children,
     swept_keys,
 )
+from ich.report.tracking.system import system_metrics
+from ich.report.tracking.vanished import VANISHED, vanished_runs
 
 __all__ = [
     "DIGEST_TAG",
     "PARENT_VARIABLE",
     "SWEPT_TAG",
+    "VANISHED",
     "Child",
     "JobsFailed",
     "KeptRun",
@@ -45,5 +52,7 @@ __all__ = [
     "resolve_checkpoint",
     "send_all",
     "swept_keys",
+    "system_metrics",
     "ui_command",
+    "vanished_runs",
 ]

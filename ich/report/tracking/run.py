@@ -1,13 +1,8 @@
 """One run: parameters, metrics by epoch, files, tags, and a state that is true however it ends."""
 
-import contextlib
-import getpass
 import json
 import logging
 import os
-import shlex
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ich.config.files import PROJECT
 from ich.errors import recorded
+from ich.report.tracking.origin import origin_tags
 from ich.report.tracking.outbox import COMMAND, Outbox
+from ich.report.tracking.process import PROCESS_TAG, this_process
 from ich.report.tracking.sender import Sender, signals_held, within
 from ich.report.tracking.store import (
     TrackingFailed,
@@ -34,6 +30,8 @@ if TYPE_CHECKING:
 
 State = Literal["FINISHED", "FAILED", "KILLED"]
 
+EXPERIMENT = "ich"
+"""MLflow's folder of runs."""
 PARENT_VARIABLE = "ICH_PARENT_RUN"
 """The id of the multirun that a run belongs to; set by open_sweep, inherited by processes."""
 
@@ -43,8 +41,6 @@ PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
-SOURCE_TAG = "mlflow.source.name"
-COMMIT_TAG = "mlflow.source.git.commit"
 
 FAILURE_TAG = "failure"
 CLOSING_SECONDS = 60
@@ -70,6 +66,7 @@ class Run:
         self._sender = Sender(self._send)
         self._outbox = Outbox(run_id)
         self._lost = False
+        self._note = ""
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
         """Metrics of one epoch; nan and infinity are kept as MLflow keeps them (infinity as the largest float)."""
@@ -106,6 +103,7 @@ class Run:
         from mlflow.entities import RunTag
 
         cut = {name: text[:TAG_LENGTH] for name, text in tags.items()}
+        self._note = cut.get(NOTE_TAG, self._note)
         self._tell(
             lambda: self._client.log_batch(self.id, tags=[RunTag(name, text) for name, text in cut.items()]),
             lambda: self._outbox.keep_tags(cut),
@@ -137,6 +135,8 @@ class Run:
         """Send; after a server's first silence keep what follows, so that nobody waits for it again and again."""
         if not self._lost:
             try:
+                if on_server():
+                    ask_server()
                 with failures_named():
                     send()
             except TrackingFailed as failure:
@@ -166,17 +166,23 @@ class Run:
         with failures_named():
             self._client.set_terminated(self.id, state)
         if message:
-            self.set_tags({FAILURE_TAG: message, NOTE_TAG: message})
+            self.set_tags(self._why(message))
+
+    def _why(self, message: str) -> dict[str, str]:
+        """The message, and in the description before what is there already."""
+        return {FAILURE_TAG: message, NOTE_TAG: "\n\n".join(filter(None, [message, self._note]))}
 
     def _keep_end(self, state: State, message: str, failure: TrackingFailed) -> None:
         self._outbox.keep_metrics(self._sender.unsent)
         if message:
-            self._outbox.keep_tags({FAILURE_TAG: message[:TAG_LENGTH], NOTE_TAG: message[:TAG_LENGTH]})
+            self._outbox.keep_tags({name: text[:TAG_LENGTH] for name, text in self._why(message).items()})
         self._outbox.keep_end(state)
         said = "the server did not take all of run %s (%s); it is kept in %s, and sent by: %s"
         log.warning(said, self.id, failure, self._outbox.folder, COMMAND)
 
     def _send(self, metrics: Sequence["mlflow.entities.Metric"]) -> None:
+        if on_server():
+            ask_server()  # MLflow would try a server that is away for half a minute
         with failures_named():
             self._client.log_batch(self.id, metrics=metrics)
 
@@ -188,7 +194,7 @@ def open_run(
     params: Mapping[str, object],
     tags: Mapping[str, str],
     parent_id: str | None = None,
-    experiment: str = "ich",
+    experiment: str = EXPERIMENT,
     command: Sequence[str] | None = None,
     again: str | None = None,
 ) -> Iterator[Run]:
@@ -201,20 +207,17 @@ def open_run(
     client = connect()
     parent_id = parent_id or os.environ.get(PARENT_VARIABLE)
     tags = {
-        SOURCE_TAG: shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]])[:TAG_LENGTH],
-        "mlflow.source.type": "LOCAL",
-        **_user(),
-        **code_version(),
+        PROCESS_TAG: this_process(),
+        **{name: text[:TAG_LENGTH] for name, text in origin_tags(command).items()},
         **({PARENT_TAG: parent_id} if parent_id else {}),
         **tags,
     }
     with failures_named():
         if again:
-            client.update_run(again, status="RUNNING")
+            _reopen(client, again, tags)
         else:
             again = client.create_run(experiment_id(client, experiment), tags=tags, run_name=name).info.run_id
     run = Run(client, again)
-    run.set_tags(tags)
     try:
         _log_params(client, run.id, params)
         yield run
@@ -242,6 +245,16 @@ def outcome(error: BaseException) -> tuple[State, str]:
     return "KILLED", ""
 
 
+def _reopen(client: "mlflow.MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:
+    """Its new process first, then RUNNING, so that nobody takes it for vanished; why it ended before is forgotten."""
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(name, text) for name, text in tags.items()])
+    for name in {FAILURE_TAG, NOTE_TAG} & client.get_run(run_id).data.tags.keys():
+        client.delete_tag(run_id, name)
+    client.update_run(run_id, status="RUNNING")
+
+
 def _log_params(client: "mlflow.MlflowClient", run_id: str, params: Mapping[str, object]) -> None:
     from mlflow.entities import Param
 
@@ -253,22 +266,3 @@ def _log_params(client: "mlflow.MlflowClient", run_id: str, params: Mapping[str,
 
 def _cut(text: str) -> str:
     return text if len(text) <= PARAM_LENGTH else text[: PARAM_LENGTH - 1] + "…"
-
-
-def _user() -> dict[str, str]:
-    with contextlib.suppress(OSError, KeyError, ImportError):  # a container's user may have no name
-        return {"mlflow.user": getpass.getuser()}
-    return {}
-
-
-def code_version() -> dict[str, str]:
-    """The commit of the code, and whether it was changed since; nothing where there is no git or no repository."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    try:
-        described = subprocess.run(
-            command, cwd=PROJECT, capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    commit, dirty, _ = described.partition("-dirty")
-    return {COMMIT_TAG: commit, "mlflow.source.git.dirty": str(bool(dirty)).lower()}

@@ -29,7 +29,7 @@ class Sender:
 
     def __init__(self, send: Callable[[Sequence["mlflow.entities.Metric"]], None]) -> None:
         self._send = send
-        self._unsent: list[mlflow.entities.Metric] = []  # the caller appends, the thread removes
+        self._unsent: list[mlflow.entities.Metric] = []  # callers append, the thread removes
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._ended = False
         self._warned = False

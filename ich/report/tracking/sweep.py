@@ -1,9 +1,7 @@
 """A multirun: one parent run, whose children are opened inside; stopped halfway, the same command goes on with it."""
 
-import contextlib
 import os
 import shlex
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from ich.errors import InputError
 from ich.progress import counted
-from ich.report.tracking.run import COMMIT_TAG, PARENT_TAG, PARENT_VARIABLE, SOURCE_TAG, Run, code_version, open_run
+from ich.report.tracking.origin import COMMIT_TAG, SOURCE_TAG, code_version
+from ich.report.tracking.process import PROCESS_TAG, is_gone, number_of
+from ich.report.tracking.run import EXPERIMENT, FAILURE_TAG, PARENT_TAG, PARENT_VARIABLE, Run, open_run
 from ich.report.tracking.store import connect, experiment_id, failures_named
+from ich.report.tracking.vanished import end_vanished
 
 if TYPE_CHECKING:
     import mlflow
@@ -28,12 +27,16 @@ SWEPT_TAG = "swept."
 """Before a swept key: a child's own value of it."""
 DIGEST_TAG = "config_digest"
 """Of a child's whole configuration."""
-PROCESS_TAG = "process"
-"""The process that holds a sweep open: host, number and start."""
+SWEEP_TAG = "sweep"
+"""Of a parent: the swept keys."""
 
 
 class JobsFailed(InputError):
     """Jobs of a sweep did not end well, and the launcher went on."""
+
+
+class JobsRunning(InputError):
+    """Jobs of a sweep outlived it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class Child:
 
     id: str
     state: str
+    failure: str = ""
     swept: dict[str, str]
     epoch: int | None
     metrics: dict[str, float]
@@ -58,9 +62,9 @@ def open_sweep(command: Sequence[str]) -> Iterator[Run]:
     swept = [word for word in command if "=" in word and ("," in word or word.startswith("hydra.sweeper"))]
     words = [Path(sys.argv[0]).name, *command]
     begun = time.time_ns() // 1_000_000
-    name, tags = " ".join(["sweep", *swept])[:250], {PROCESS_TAG: _process()}
+    keys = ",".join(word.partition("=")[0].lstrip("+") for word in swept)
+    name, tags = " ".join(["sweep", *swept])[:250], {SWEEP_TAG: keys}
     with open_run(name=name, params={}, tags=tags, command=words, again=_unfinished(words)) as parent:
-        keys = ",".join(word.partition("=")[0].lstrip("+") for word in swept)
         with _environment({PARENT_VARIABLE: parent.id, SWEPT_VARIABLE: keys}):
             yield parent
         _check_children(parent.id, since=begun)
@@ -97,8 +101,15 @@ def read_children(parent_id: str, *, monitor: str, names: Sequence[str]) -> list
                 for point in client.get_metric_history(run.info.run_id, name)
                 if best and point.step == best.step
             }
-        epoch = best.step if best else None
-        found.append(Child(id=run.info.run_id, state=run.info.status, swept=swept, epoch=epoch, metrics=metrics))
+        one = Child(
+            id=run.info.run_id,
+            state=run.info.status,
+            failure=run.data.tags.get(FAILURE_TAG, ""),
+            swept=swept,
+            epoch=best.step if best else None,
+            metrics=metrics,
+        )
+        found.append(one)
     return found
 
 
@@ -121,29 +132,29 @@ def _unfinished(words: Sequence[str]) -> str | None:
     """The newest parent of the same command and commit, unless it finished or its process still lives."""
     client = connect()
     with failures_named():
-        runs = client.search_runs([experiment_id(client, "ich")], order_by=["attributes.start_time DESC"])
+        runs = client.search_runs([experiment_id(client, EXPERIMENT)], order_by=["attributes.start_time DESC"])
     for run in runs:
         tags = run.data.tags
-        if PROCESS_TAG in tags and tags.get(SOURCE_TAG) == shlex.join(words):
+        if SWEEP_TAG in tags and tags.get(SOURCE_TAG) == shlex.join(words):
             same = tags.get(COMMIT_TAG) == code_version().get(COMMIT_TAG)
-            open_elsewhere = run.info.status == "RUNNING" and _lives(tags[PROCESS_TAG])
-            return None if run.info.status == "FINISHED" or open_elsewhere or not same else str(run.info.run_id)
+            open_elsewhere = run.info.status == "RUNNING" and not is_gone(tags.get(PROCESS_TAG, ""))
+            if run.info.status == "FINISHED" or open_elsewhere or not same:
+                return None
+            _refuse_running(_latest_children(client, run.info.run_id))
+            return str(run.info.run_id)
     return None
 
 
-def _process() -> str:
-    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.0f}"
-
-
-def _lives(process: str) -> bool:
-    """Whether that process is still there; what runs on another machine is left alone."""
-    host, _, rest = process.partition(" ")
-    if host != socket.gethostname():
-        return True
-    number, _, started = rest.partition(" ")
-    with contextlib.suppress(psutil.NoSuchProcess, ValueError):
-        return abs(psutil.Process(int(number)).create_time() - float(started)) < 2
-    return False
+def _refuse_running(children: "Sequence[mlflow.entities.Run]") -> None:
+    """Jobs that outlived their sweep, as a launcher's processes do when it is killed, would be run twice."""
+    running = [run for run in children if run.info.status == "RUNNING"]
+    numbers = {run.info.run_id: number_of(run.data.tags.get(PROCESS_TAG, "")) for run in running}
+    said = [f"run {run_id} in process {number}" for run_id, number in numbers.items() if number]
+    if said:
+        raise JobsRunning(
+            f"jobs of this sweep's last start still run: {', '.join(said)}; wait until they have ended, or stop them "
+            "(kill and the number), and give the same command again: what has finished is passed over"
+        )
 
 
 def _latest_children(client: "mlflow.MlflowClient", parent_id: str) -> "list[mlflow.entities.Run]":
@@ -164,10 +175,9 @@ def _check_children(parent_id: str, *, since: int) -> None:
         for run in _latest_children(client, parent_id)
         if run.info.status == "FINISHED" or run.info.start_time >= since
     ]
-    with failures_named():
-        for run in children:
-            if run.info.status == "RUNNING":  # nobody is left to write its state
-                client.set_terminated(run.info.run_id, "FAILED")
+    for run in children:
+        if run.info.status == "RUNNING":  # nobody is left to write its state
+            end_vanished(client, run.info.run_id)
     failed = [run.info.run_id for run in children if run.info.status != "FINISHED"]
     if failed:
         raise JobsFailed(f"{len(failed)} of {counted(len(children), 'job')} did not finish: {', '.join(failed)}")

@@ -1,12 +1,6 @@
 """A server that goes away: what it did not take is kept, and told once it is back."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +8,10 @@ from typing import Any
 import pytest
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 
 from ich.report.tracking import open_run, outbox, run, send_all
 from ich.report.tracking.outbox import Outbox
+from tests.tracking_server import Server
 
 
 class Away:
@@ -83,48 +77,10 @@ def test_a_run_goes_on_without_its_server_and_says_how_to_complete_it(
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Server"]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    one = Server(tmp_path, port)
-    one.start()
-    yield one
-    one.kill()
-
-
-class Server:
-    """`mlflow server`, which can be killed and come back with what it knew."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self.port = folder, port
-
-    def start(self) -> None:
-        store = ("--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}", "--artifacts-destination")
-        tool = Path(sys.executable).parent / "mlflow"
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [tool, "server", *store, self.folder / "files", "--port", str(self.port), "--workers", "1"],
-                env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        for _ in range(240):
-            with socket.socket() as asked:
-                if asked.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.5)
-        raise AssertionError((self.folder / "server.log").read_text())
-
-    def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(tracking_uri=f"http://127.0.0.1:{self.port}")
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with Server(tmp_path) as one:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", one.uri)
+        yield one
 
 
 @pytest.mark.slow

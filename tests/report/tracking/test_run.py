@@ -242,7 +242,7 @@ def git(folder: Path, *words: str) -> str:
 def test_a_run_names_its_commit_and_whether_the_code_was_changed(
     client: MlflowClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("ich.report.tracking.run.PROJECT", tmp_path)
+    monkeypatch.setattr("ich.report.tracking.origin.PROJECT", tmp_path)
     git(tmp_path, "init")
     (tmp_path / "train.py").write_text("1")
     git(tmp_path, "add", ".")
@@ -265,7 +265,7 @@ def test_without_git_a_run_is_quiet_about_it(
     capfd: pytest.CaptureFixture[str],
     path: str | None,
 ) -> None:
-    monkeypatch.setattr("ich.report.tracking.run.PROJECT", tmp_path)
+    monkeypatch.setattr("ich.report.tracking.origin.PROJECT", tmp_path)
     if path is not None:
         monkeypatch.setenv("PATH", path)
     with opened() as run:

@@ -1,7 +1,6 @@
 """A multirun: one parent, its children, and a state that is true for all of them."""
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -19,6 +18,7 @@ from ich.report.tracking import (
     open_sweep,
     read_children,
 )
+from ich.report.tracking.process import PROCESS_TAG, this_process
 
 CHILD = "from ich.report.tracking import open_run\nwith open_run(name='child', params={'lr': 1}, tags={}): pass\n"
 
@@ -77,11 +77,12 @@ def test_a_failure_that_the_launcher_kept_to_itself_fails_the_parent(client: Mlf
     assert client.get_run(parent.id).info.status == "FAILED"
 
 
-def test_a_child_whose_process_vanished_is_failed(client: MlflowClient) -> None:
+def test_a_child_whose_process_vanished_is_killed_and_fails_its_parent(client: MlflowClient) -> None:
     vanish = CHILD.replace("pass", "import os; os._exit(9)")
     with pytest.raises(JobsFailed), open_sweep(["-m", "seed=0"]) as parent:
         subprocess.run([sys.executable, "-c", vanish], check=False)
-    assert [run.info.status for run in children(client, parent.id)] == ["FAILED"]
+    assert [run.info.status for run in children(client, parent.id)] == ["KILLED"]
+    assert client.get_run(parent.id).info.status == "FAILED"
 
 
 def test_ctrl_c_kills_child_and_parent(client: MlflowClient) -> None:
@@ -144,6 +145,6 @@ def test_a_sweep_whose_process_lives_is_left_alone_and_one_that_died_is_not(clie
     with open_sweep(command) as open_one, open_sweep(command) as another:
         assert another.id != open_one.id
     died = client.create_run(client.get_run(another.id).info.experiment_id, tags=client.get_run(another.id).data.tags)
-    client.set_tag(died.info.run_id, "process", f"{socket.gethostname()} 999999999 0")
+    client.set_tag(died.info.run_id, PROCESS_TAG, this_process().replace(f" {os.getpid()} ", " 999999999 "))
     with open_sweep(command) as parent:
         assert parent.id == died.info.run_id
