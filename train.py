@@ -29,6 +29,7 @@ class Keys:
     seed: Annotated[int, Ge(0), Lt(2**32)]
     checkpoint: Annotated[str, CHECKPOINT] | None
     fit: bool
+    resume: Annotated[str, CHECKPOINT] | None
     report: bool
 
     def __post_init__(self) -> None:
@@ -40,9 +41,17 @@ def train(cfg: DictConfig) -> None:
     """Build, fit, report; compose and check are done by now."""
     from ich.config.signature import build
     from ich.report.recorder import finished_before, record_run
+    from ich.report.resume import find_resumed
     from ich.report.summary import show_results, show_settings
     from ich.trainer import TrainerSettings, run_as_own_process
 
+    resumed = None
+    if cfg.resume is not None:
+        resumed = find_resumed(cfg.resume, cache=Path(cfg.data.cache))
+        cfg = resumed.configuration(cfg, config.typed_words())
+        if resumed.finished:
+            print(f"run {resumed.run_id} has finished already; nothing is left to do")
+            return
     if done := finished_before(cfg):
         print(f"this job has finished in run {done} already and is passed over")
         return
@@ -52,9 +61,13 @@ def train(cfg: DictConfig) -> None:
         return
     data, learner = build_data(cfg), build_learner(cfg)
     show_settings(learner)
-    with record_run(cfg, cache=data.source.cache) as record:
+    with record_run(cfg, cache=data.source.cache, resumed=resumed) as record:
         trainer = settings.create(folder=record.folder, callbacks=record.callbacks, logger=record.logger)
-        (trainer.fit if cfg.fit else trainer.validate)(learner, datamodule=data)
+        if cfg.fit:
+            start = resumed.checkpoint if resumed else None
+            trainer.fit(learner, datamodule=data, ckpt_path=start, weights_only=True)
+        else:
+            trainer.validate(learner, datamodule=data)
         if len(data.test_rows):  # the best checkpoint's, as all predictions of a run
             best = "best" if cfg.fit else None
             trainer.test(learner, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)

@@ -19,6 +19,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from ich.errors import InputError
 from ich.model.learner import MONITOR
 from ich.progress import counted
+from ich.saves import Saves, WholeFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class TrainerSettings:
     accumulate_grad_batches: Annotated[int, Ge(1)] = 1
     gradient_clip_val: Annotated[float, Gt(0)] | None = None
     num_nodes: Annotated[int, Ge(1)] = 1
+    save_every_n_steps: Annotated[int, Ge(1)] | None = None
+    save_every_minutes: Annotated[float, Gt(0)] | None = None
 
     def __post_init__(self) -> None:
         if self.accelerator == "gpu" and not torch.cuda.is_available():
@@ -58,6 +61,7 @@ class TrainerSettings:
     def create(self, *, folder: Path, callbacks: Sequence[Callback], logger: Logger | None) -> Trainer:
         """The trainer; `folder` gets best.ckpt (lowest MONITOR) and last.ckpt."""
         _quiet()
+        saves = Saves(folder, every_n_steps=self.save_every_n_steps, every_minutes=self.save_every_minutes)
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if self.on_gpu else "32-true"
@@ -72,7 +76,8 @@ class TrainerSettings:
             gradient_clip_val=self.gradient_clip_val,
             default_root_dir=folder,
             logger=logger or False,
-            callbacks=[_checkpoints(folder), _Bar(), _EndOthers(), *callbacks],
+            callbacks=[*callbacks, _best(folder), saves, _Bar(), _EndOthers()],
+            plugins=[WholeFiles()],
             num_sanity_val_steps=0,  # its scores would be half a validation
             log_every_n_steps=1,
             use_distributed_sampler=False,  # it pads; ich.data.module shares rows out unpadded
@@ -133,13 +138,12 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True")  # scores are over all processes' rows already
 
 
-def _checkpoints(folder: Path) -> ModelCheckpoint:
+def _best(folder: Path) -> ModelCheckpoint:
     return ModelCheckpoint(
         dirpath=folder,
         filename="best",
         monitor=MONITOR,
         mode="min",
         save_top_k=1,
-        save_last=True,
         enable_version_counter=False,
     )

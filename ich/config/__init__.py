@@ -23,7 +23,7 @@
 Hydra, pydantic and torch are imported on use: `--help` needs none of them.
 """
 
-from ich.config.current import choice, is_sweep_job, job_command
+from ich.config.current import choice, is_sweep_job, job_command, typed_words
 from ich.config.launch import launch
 
-__all__ = ["choice", "is_sweep_job", "job_command", "launch"]
+__all__ = ["choice", "is_sweep_job", "job_command", "launch", "typed_words"]

@@ -25,6 +25,13 @@ def job_command() -> list[str]:
     return [sys.executable, str(Path(sys.argv[0]).resolve()), *hydra.overrides.task, folder]
 
 
+def typed_words() -> list[str]:
+    """The overrides of the command line."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return [str(word) for word in HydraConfig.get().overrides.task]
+
+
 def choice(group: str) -> str:
     """The file that was chosen for a group."""
     from hydra.core.hydra_config import HydraConfig

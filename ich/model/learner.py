@@ -45,10 +45,19 @@ class _Collected:
     def add(self, batch: Batch, logits: Tensor) -> None:
         self.batches.append((batch.rows, logits.detach(), batch.labels))
 
+    def state(self) -> tuple[Tensor, ...] | None:
+        """What all processes have seen, in plain types."""
+        share = tuple(torch.cat(parts).cpu() for parts in zip(*self.batches, strict=True)) if self.batches else None
+        shares = [one for one in _from_all_processes(share) if one is not None]
+        return tuple(torch.cat(parts) for parts in zip(*shares, strict=True)) if shares else None
+
+    def restore(self, state: tuple[Tensor, ...] | None) -> None:
+        self.batches = [] if state is None else [(state[0], state[1], state[2])]
+
     def gather(self) -> Scored:
         """The rows of every process, each once, sorted; and forget them."""
         rows, logits, labels = (
-            (torch.cat(parts).cpu().numpy() for parts in zip(*self.batches, strict=True))
+            (torch.cat([part.cpu() for part in parts]).numpy() for parts in zip(*self.batches, strict=True))
             if self.batches
             else (np.zeros(0, np.int64), np.zeros((0, 6)), np.zeros((0, 6)))
         )
@@ -85,6 +94,7 @@ class Learner(LightningModule):
         self.scheduler = scheduler
         self.settings = settings
         self.prior_bias = prior_bias
+        self.resumed = False
         self._train, self._val, self._test = _Collected(), _Collected(), _Collected()
         self.validated: Scored | None = None
         self.tested: Scored | None = None
@@ -94,8 +104,13 @@ class Learner(LightningModule):
         return self.classifier(hu)
 
     def on_fit_start(self) -> None:
-        if self.prior_bias:
+        if self.prior_bias and not self.resumed:
             self.classifier.start_at(torch.from_numpy(self._data.prevalence).float())
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout draws from (seed, epoch, batch, process), so that a resumed training draws the same."""
+        place = (self.settings.get("seed", 0), self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch.hu)
@@ -146,6 +161,13 @@ class Learner(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["settings"] = self.settings
+        checkpoint["seen"] = self._train.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Of a training that goes on: what its epoch has seen so far, for the scores at its end."""
+        if self.trainer.training:
+            self.resumed = True
+            self._train.restore(checkpoint["seen"] if self.global_rank == 0 else None)
 
     @property
     def _data(self) -> HeadCT:
@@ -171,9 +193,9 @@ def _is_open(partial: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(partial).parameters and name not in getattr(partial, "keywords", {})
 
 
-def _from_all_processes(share: Scored) -> list[Scored]:
+def _from_all_processes(share: Any) -> list[Any]:
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [share]
-    shares: list[Scored] = [share] * torch.distributed.get_world_size()
+    shares = [share] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(shares, share)
     return shares

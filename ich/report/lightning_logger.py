@@ -27,6 +27,13 @@ class RunLogger(Logger):
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: open_run has logged the whole configuration."""
 
+    def retell(self, history: Mapping[str, Mapping[int, float]]) -> None:
+        """What a run that goes on had told up to its save; the run keeps each once."""
+        self.history = {name: dict(values) for name, values in history.items()}
+        for name, values in history.items():
+            for epoch, value in values.items():
+                self._run.log_metrics({name: value}, epoch)
+
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Lightning adds the metric `epoch` to whatever it logs; its `step` counts optimizer steps and is dropped."""
         told, epoch = {name: value for name, value in metrics.items() if name != "epoch"}, int(metrics["epoch"])

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -26,6 +28,7 @@ from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
 from ich.report import charts, figures
 from ich.report.lightning_logger import RunLogger
+from ich.report.resume import Resumed, check_data, describe_machine, run_folder, tell_machine
 from ich.report.run_report import THESIS, Told, write_report
 from ich.report.tracking import DIGEST_TAG, SWEPT_TAG, Run, finished_child, log_model, open_run, swept_keys
 
@@ -48,19 +51,27 @@ class Record:
 
 
 @contextmanager
-def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
-    """Open the run in the one process that writes; what was learned is uploaded also after a failure."""
-    folder = cache / "runs" / uuid.uuid4().hex
+def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) -> Iterator[Record]:
+    """Open the run in the one process that writes; what was learned is uploaded also after a failure.
+
+    The run's folder is there until it has finished, so that it can go on.
+    """
     if rank_zero_only.rank != 0:
-        yield Record(folder=folder)
+        yield Record(folder=run_folder(cache, resumed.run_id if resumed else uuid.uuid4().hex))
         return
     swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
     tags = {DIGEST_TAG: config_digest(cfg)} | swept
-    with open_run(name=_name(cfg), params=compose.flat(cfg), tags=tags) as run:
-        run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+    again, params = (resumed.run_id, {}) if resumed else (None, compose.flat(cfg))
+    with open_run(name=_name(cfg), params=params, tags=tags, again=again) as run:
+        folder = run_folder(cache, run.id)
+        if resumed:
+            run.recall_metrics()
+        else:
+            run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
         run.log_text(describe_environment(), "environment.txt")
-        folder.mkdir(parents=True)
-        recorder, logger = RunRecorder(run, folder), RunLogger(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        logger = RunLogger(run)
+        recorder = RunRecorder(run, folder, logger)
         try:
             yield Record(folder=folder, logger=logger, recorder=recorder)
             if cfg.report:
@@ -68,7 +79,7 @@ def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
                 recorder.log_model()
         finally:
             recorder.upload()
-            shutil.rmtree(folder)
+        shutil.rmtree(folder)
 
 
 def finished_before(cfg: DictConfig) -> str | None:
@@ -84,8 +95,9 @@ def config_digest(cfg: DictConfig) -> str:
 class RunRecorder(Callback):
     """Writes folds, digests and the best validation's predictions as the training goes."""
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, run: Run, folder: Path, logger: RunLogger) -> None:
         self.run = run
+        self.logger = logger
         self.folder = folder
         self.lowest = float("inf")
         self.best: dict[str, float] = {}
@@ -108,6 +120,33 @@ class RunRecorder(Callback):
             data: HeadCT = trainer.datamodule  # type: ignore[attr-defined]
             write_predictions(self.folder / "predictions" / "val.csv", data, pl_module.validated)
             self.validated = data, pl_module.validated
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        data: HeadCT = trainer.datamodule  # type: ignore[attr-defined]
+        scored = self.validated[1] if self.validated else None
+        checkpoint["record"] = {
+            "run_id": self.run.id,
+            "data": _digests(data),
+            "machine": describe_machine(str(trainer.precision)),
+            "history": {name: dict(values) for name, values in self.logger.history.items()},
+            "lowest": self.lowest,
+            "best": dict(self.best),
+            "best_epoch": self.best_epoch,
+            "validated": [torch.from_numpy(part) for part in scored] if scored else None,
+        }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Of a training that goes on: what it has told, told again where the run does not hold it."""
+        if not trainer.training:
+            return
+        kept, data = checkpoint["record"], trainer.datamodule  # type: ignore[attr-defined]
+        check_data(kept["data"], _digests(data))
+        tell_machine(kept["machine"], describe_machine(str(trainer.precision)))
+        self.logger.retell(kept["history"])
+        self.lowest, self.best, self.best_epoch = kept["lowest"], kept["best"], kept["best_epoch"]
+        if kept["validated"]:
+            self.validated = data, Scored(*(part.numpy() for part in kept["validated"]))
+            write_predictions(self.folder / "predictions" / "val.csv", *self.validated)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Learner)
@@ -165,6 +204,13 @@ class RunRecorder(Callback):
             self.run.log_file(self.folder / "left_out.csv")
         for note in data.notes:
             print(note, flush=True)
+
+
+def _digests(data: HeadCT) -> dict[str, str]:
+    """What a training saw, and in which parts."""
+    rows = [data.train_rows, data.val_rows, data.test_rows]
+    parts = hashlib.sha256(b"|".join(part.astype(np.int64).tobytes() for part in rows)).hexdigest()[:16]
+    return {"cohort": data.cohort_digest, "store": data.store.digest, "folds": parts}
 
 
 def describe_environment() -> str:

@@ -9,7 +9,14 @@ checkpoint   `runs:/ID` to its files
 model        a checkpoint as a model that MLflow serves; `served` is its code there
 """
 
-from ich.report.tracking.checkpoint import KeptRun, UnknownCheckpoint, UnknownRun, find_run, resolve_checkpoint
+from ich.report.tracking.checkpoint import (
+    KeptRun,
+    UnknownCheckpoint,
+    UnknownRun,
+    find_run,
+    find_state,
+    resolve_checkpoint,
+)
 from ich.report.tracking.model import log_model
 from ich.report.tracking.outbox import send_all
 from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run
@@ -37,6 +44,7 @@ __all__ = [
     "UnknownCheckpoint",
     "UnknownRun",
     "find_run",
+    "find_state",
     "finished_child",
     "log_model",
     "open_run",

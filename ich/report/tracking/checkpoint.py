@@ -1,7 +1,7 @@
 """`runs:/ID` to the files it names: a checkpoint, predictions."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +68,12 @@ def find_run(
         if not run or not _has(client, run[0], artifact):
             raise refusal(f"{uri}: {_problem(run_id, run, artifact)}; {_way_out(client, run_id, artifact)}")
     return KeptRun(client=client, run=run[0], cache=cache)
+
+
+def find_state(uri: str) -> tuple[str, bool, Callable[[str], Path | None]]:
+    """The id of a run, whether it has finished, and how to get one of its files. Raises UnknownRun, TrackingFailed."""
+    kept = find_run(uri, "config.yaml")
+    return kept.id, kept.run.info.status == "FINISHED", kept.file
 
 
 def resolve_checkpoint(uri: str, *, cache: Path = PROJECT / "cache" / "checkpoints") -> Path:

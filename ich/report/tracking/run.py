@@ -69,13 +69,22 @@ class Run:
         self._sender = Sender(self._send)
         self._outbox = Outbox(run_id)
         self._lost = False
+        self._told: set[tuple[str, int]] = set()
+
+    def recall_metrics(self) -> None:
+        """Of a run that goes on: what it holds is not told twice, whatever it told after its last save."""
+        with failures_named():
+            for name in self._client.get_run(self.id).data.metrics:
+                self._told |= {(name, point.step) for point in self._client.get_metric_history(self.id, name)}
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
         """Metrics of one epoch; nan and infinity are kept as MLflow keeps them (infinity as the largest float)."""
         from mlflow.entities import Metric
 
         now = time.time_ns() // 1_000_000
-        self._sender.add([Metric(name, float(value), now, epoch) for name, value in metrics.items()])
+        new = {name: value for name, value in metrics.items() if (name, epoch) not in self._told}
+        self._told |= {(name, epoch) for name in new}
+        self._sender.add([Metric(name, float(value), now, epoch) for name, value in new.items()])
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """A copy of a file, under a folder of the run."""
