@@ -24,17 +24,26 @@ class Keys:
     device: Literal["auto", "cpu", "cuda", "mps"]
     explain: bool
     explain_at_least: Annotated[float, Ge(0), Le(1)]
+    pseudonymize: bool
+    pseudonym_key: Path
+    names: Path | None
+
+    def __post_init__(self) -> None:
+        if self.names is not None and not self.pseudonymize:
+            raise ValueError("names= tells which file each digest is, and pseudonymize=false makes none; leave one out")
 
 
 def predict(cfg: DictConfig) -> None:
     """Probabilities of every readable slice of `input`, and the reasons for the rest."""
     # Imported here, so that --help needs no torch.
+    from ich.data.pseudonym import Pseudonyms
     from ich.predictor import Predictor
     from ich.report.predictions import make_output, predict_folder, write_predictions
     from ich.report.tracking import resolve_checkpoint
 
     predictor = Predictor.load(resolve_checkpoint(cfg.checkpoint), cfg.device)
     output = Path(cfg.output)
+    pseudonyms = Pseudonyms(Path(cfg.pseudonym_key) if cfg.pseudonymize else None)
     explainer = None
     if cfg.explain:
         from ich.report.explain import Explainer
@@ -47,9 +56,13 @@ def predict(cfg: DictConfig) -> None:
         batch_size=cfg.batch_size,
         leave_out=output,
         predicted_batch=explainer.add if explainer else None,
+        pseudonyms=pseudonyms,
+        names=Path(cfg.names) if cfg.names else None,
     )
     write_predictions(predictions, output)
     print(predictions.summary(), output, sep=": ")
+    if pseudonyms.were_given and cfg.names is None:
+        print("files are called by digests; names=FILE tells which is which, pseudonymize=false takes their names")
     if explainer:
         print(explainer.finish())
 

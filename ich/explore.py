@@ -34,21 +34,25 @@ def explore(cfg: DictConfig) -> None:
     from ich.progress import bar
     from ich.report import exploration
 
-    if cfg.labels is not None:
-        found = exploration.of_labels(read_labels(cfg.labels), name=Path(cfg.labels).name)
-    else:
-        source, geometry = build(cfg.data), build(cfg.geometry)
-        with bar("Reading headers") as report:
-            cohort, labels = source.load(spacing_required=geometry.spacing_required, report=report)
-        found = exploration.of_cohort(
-            cohort,
-            labels,
-            windows=build(cfg.window).windows(),
-            geometry=geometry,
-            image=cfg.image,
-            gallery=cfg.gallery,
-            synthetic=config.choice("data") == "phantom",
-        )
+    source, geometry = build(cfg.data), build(cfg.geometry)
+    pseudonyms = source.pseudonyms
+    with pseudonyms.guarding():
+        if cfg.labels is not None:
+            labels = read_labels(cfg.labels)
+            labels.index = pseudonyms.rename(labels.index)
+            found = exploration.of_labels(labels, name=Path(cfg.labels).name)
+        else:
+            with bar("Reading headers") as report:
+                cohort, labels = source.load(spacing_required=geometry.spacing_required, report=report)
+            found = exploration.of_cohort(
+                cohort,
+                labels,
+                windows=build(cfg.window).windows(),
+                geometry=geometry,
+                image=cfg.image and pseudonyms.among(cfg.image, labels.index),
+                gallery=cfg.gallery,
+                synthetic=config.choice("data") == "phantom",
+            )
     page = exploration.write(found, Path(cfg.output))
     print(f"{len(found.plates)} figures of {found.name}: {page}")
 

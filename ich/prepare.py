@@ -15,7 +15,9 @@ from ich.progress import counted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ich.ct.geometry import Geometry
     from ich.data.faults import Policies
+    from ich.data.source import Source
     from ich.data.store import Store
 
 NAMED = 10
@@ -40,6 +42,7 @@ class Keys:
     report: bool
     series: bool
     output: Path
+    names: Path | None
 
     def __post_init__(self) -> None:
         if self.shard is not None and (self.verify or self.report):
@@ -50,17 +53,27 @@ def prepare(cfg: DictConfig) -> None:
     """Write what is missing of the store of these data and this geometry, and say where it is."""
     # Imported here, so that --help needs no pandas.
     from ich.config.signature import build
-    from ich.data.faults import find_faults
-    from ich.data.store import begin_store, open_store
-    from ich.progress import bar
 
     if cfg.report:  # before hours of work
         make_output(Path(cfg.output))
     source, geometry = build(cfg.data), build(cfg.geometry)
     if cfg.series:
         geometry = geometry.for_series()
+    with source.pseudonyms.guarding():
+        prepare_source(source, geometry, cfg)
+
+
+def prepare_source(source: "Source", geometry: "Geometry", cfg: DictConfig) -> None:
+    """The same, of what the configuration describes."""
+    from ich.data.faults import find_faults
+    from ich.data.pseudonym import write_names
+    from ich.data.store import begin_store, open_store
+    from ich.progress import bar
+
     with bar("Reading headers") as report:
         cohort, labels = source.load(spacing_required=geometry.spacing_required, report=report)
+    if cfg.names is not None:
+        write_names(Path(cfg.names), cohort.originals)
     begun = begin_store(cohort, geometry, cache=source.cache, shard_bytes=cfg.shard_bytes)
     with bar("Preparing slices") as report:
         if cfg.shard is not None:

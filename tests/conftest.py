@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tests.typecheck  # noqa: F401  (pytest's --jaxtyping-packages names it)
-from tests.project import REPOSITORY, SMALL, Project, Trained
+from tests.project import REPOSITORY, SMALL, Project, Trained, copy_project
 
 SHARED = REPOSITORY.parent / "shared"
 
@@ -18,13 +18,7 @@ SHARED = REPOSITORY.parent / "shared"
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project as a user has it, with an empty cache and no run."""
-    root = tmp_path_factory.mktemp("elsewhere") / "project"
-    root.mkdir()
-    for folder in ("ich", "conf"):
-        shutil.copytree(REPOSITORY / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("train.py", "predict.py", "mlruns.gitignore"):
-        shutil.copy(REPOSITORY / file, root / file)
-    return Project(root=root)
+    return copy_project(tmp_path_factory.mktemp("elsewhere") / "project")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The project as tests use it: a copy of its own, its doors as commands, its runs."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -59,6 +60,15 @@ class Project:
                 run_id=run.info.run_id, artifact_path=name, tracking_uri=f"sqlite:///{self.root / 'mlflow.db'}"
             )
         )
+
+
+def copy_project(root: Path) -> Project:
+    """The project as a user has it, with an empty cache and no run."""
+    for folder in ("ich", "conf"):
+        shutil.copytree(REPOSITORY / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("train.py", "predict.py", "mlruns.gitignore"):
+        shutil.copy(REPOSITORY / file, root / file)
+    return Project(root=root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ def odd(project: Project, trained: Trained, dicom_odd: Path, tmp_path_factory: p
     """What predict.py writes of the two hundred odd files."""
     output = tmp_path_factory.mktemp("odd")
     started = time.monotonic()
-    words = (f"checkpoint={trained.checkpoint}", f"input={dicom_odd}", f"output={output}")
+    words = (f"checkpoint={trained.checkpoint}", f"input={dicom_odd}", f"output={output}", "pseudonymize=false")
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, *project.command("predict.py", *words)],
         cwd=project.root.parent,
@@ -162,6 +162,7 @@ def test_a_folder_without_a_slice_is_no_failure(project: Project, trained: Train
         (["checkpoint=runs:/0123", "input=.", "output=out"], 1, "0123"),
         (["checkpoint=none.ckpt", "input=none", "output=out"], 2, "none.ckpt"),
         (["checkpoint=none.ckpt", "input=.", "output=out", "explain_at_least=2"], 2, "explain_at_least"),
+        (["checkpoint=runs:/0", "input=.", "output=out", "names=n.csv", "pseudonymize=false"], 2, "leave one out"),
     ],
 )
 def test_a_mistake_is_one_message(project: Project, trained: Trained, words: list[str], code: int, said: str) -> None:
@@ -176,7 +177,8 @@ def test_a_name_that_is_no_text_and_an_output_that_is_the_input(
     file = next((project.root / "cache" / "phantom").rglob("*.dcm"))
     shutil.copy(file, os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff.dcm"))
     for _ in range(2):  # what the first wrote there is no input of the second
-        project.run("predict.py", f"checkpoint={trained.checkpoint}", f"input={tmp_path}", f"output={tmp_path}")
+        words = (f"checkpoint={trained.checkpoint}", f"input={tmp_path}", f"output={tmp_path}")
+        project.run("predict.py", *words, "pseudonymize=false")
         assert pd.read_csv(tmp_path / "probabilities.csv")["file"].tolist() == ["odd\\xff.dcm"]
         assert pd.read_csv(tmp_path / "rejected.csv").empty
 

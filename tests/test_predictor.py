@@ -63,7 +63,7 @@ def predictor(context: Single | Neighbours) -> Predictor:
 def validated(kaggle: Path, context: Single | Neighbours) -> dict[str, np.ndarray]:
     """What validation gives the network of each image of its fold."""
     data = HeadCT(
-        source=Rsna(root=kaggle, cache=kaggle / "cache", folds=3, batch_size=4),
+        source=Rsna(root=kaggle, cache=kaggle / "cache", folds=3, batch_size=4, pseudonymize=False),
         geometry=context.geometry(GEOMETRY),
         augment=Augment(flip=0.5),
         seed=0,

@@ -39,7 +39,7 @@ def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(root: Path, cache: Path, *words: str) -> list[str]:
     data = ("data=rsna", f"data.root={root}", f"data.cache={cache}", "geometry.size=64", f"shard_bytes={SHARD}")
-    return [sys.executable, "-m", "ich.prepare", *data, *words]
+    return [sys.executable, "-m", "ich.prepare", *data, "data.pseudonymize=false", *words]
 
 
 def start(project: Project, root: Path, cache: Path, *words: str) -> subprocess.Popen[str]:

@@ -2,15 +2,8 @@
 
 import base64
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -19,62 +12,14 @@ import pytest
 from ich.data.phantom.example import example_slice
 from ich.findings import FINDINGS
 from tests.project import Project, Trained
-
-Ask = Callable[..., tuple[int, str]]
+from tests.serving import Ask, served
 
 
 @pytest.fixture(scope="module")
 def ask(project: Project, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """Post DICOM files to `mlflow models serve`: the status and the body of its answer."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    tools = Path(sys.executable).parent
-    environment = os.environ | {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{project.root / 'mlflow.db'}",
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-    }
-    words = ("models", "serve", "-m", f"runs:/{trained.run.info.run_id}/model", "--env-manager", "local")
-    said = tmp_path_factory.mktemp("served") / "server.log"
-    with said.open("wb") as log:
-        server = subprocess.Popen(
-            [tools / "mlflow", *words, "-p", str(port), "--workers", "1"],
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-
-    def post(*files: bytes) -> tuple[int, str]:
-        rows = [[base64.b64encode(content).decode()] for content in files]
-        body = json.dumps({"dataframe_split": {"columns": ["dicom"], "data": rows}}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    try:
-        _wait(f"http://127.0.0.1:{port}/ping", server, said)
+    with served(project, trained.run.info.run_id, tmp_path_factory.mktemp("served") / "server.log") as post:
         yield post
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait()
-
-
-def _wait(address: str, server: subprocess.Popen[bytes], said: Path) -> None:
-    for _ in range(240):
-        assert server.poll() is None, said.read_text()
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    raise AssertionError("the server does not answer")
 
 
 def test_a_slice_gets_the_probabilities_of_predict(

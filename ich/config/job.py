@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from ich.config import compose  # noqa: F401  (its resolver, in a process that knows nothing yet)
 from ich.config.current import is_sweep_job
-from ich.errors import InputError
+from ich.errors import InputError, recorded
 
 OF_THE_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 """No right to write, a disk that is full or broken: no mistake of the program, and the message names the file."""
@@ -43,7 +43,7 @@ class Task:
             say(error)
             job = HydraConfig.get()
             said = " ".join(word.lstrip("+") for word in job.overrides.task)
-            raise FailedJob(f"job {job.job.num} ({said}): {summary(error)}") from None
+            raise FailedJob(f"job {job.job.num} ({said}): {recorded(error)}") from None
 
 
 def say(error: Exception) -> None:

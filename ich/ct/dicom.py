@@ -199,8 +199,9 @@ def _check_grey(elements: Elements) -> None:
 def _check_no_localizer(elements: Elements) -> None:
     image_type, series = elements.text(Tag.IMAGE_TYPE), elements.text(Tag.SERIES_DESCRIPTION)
     if "LOCALIZER" in image_type.upper() or series.upper().startswith(SCOUTS):
-        detail = f"ImageType is {image_type!r}, SeriesDescription {series!r}: a scout"
-        raise elements.bad("localizer", f"{detail}; leave it out")
+        called = next((word for word in SCOUTS if series.upper().startswith(word)), "")  # what follows may be a name
+        detail = f"SeriesDescription begins with {called}" if called else f"ImageType is {image_type!r}"
+        raise elements.bad("localizer", f"{detail}: a scout; leave it out")
 
 
 def _read_orientation(elements: Elements) -> Orientation | None:

@@ -3,7 +3,9 @@
 phantom      a synthetic cohort, written as DICOM in the challenge's layout
 label_bytes  the challenge's CSV at full size, as machine words
 labels       the challenge's CSV and a table with a row an image
+pseudonym    ids and names of files as keyed digests
 files        a folder, or a .zip read in place
+renamed      the same under pseudonyms
 layout       how a file says its pixels: bits, sign, intercept
 rows         a CSV that people write, line by line
 headers      every header once, and what a long pass over them keeps

@@ -14,6 +14,8 @@ from ich.data.files import Files, Folder, open_archive
 from ich.data.headers import read_headers
 from ich.data.labels import BadLabels, check_any
 from ich.data.layout import LAYOUT
+from ich.data.pseudonym import AS_THEY_ARE, Pseudonyms
+from ich.data.renamed import CohortFiles, Renamed, rename
 from ich.data.rows import read_rows, refuse_rows
 from ich.errors import InputError
 from ich.findings import FINDINGS
@@ -39,7 +41,7 @@ class Cohort:
     `recipe` names what made the slices where somebody knows it: two phantoms may differ in nothing but their blood.
     """
 
-    files: Files
+    files: CohortFiles
     table: pd.DataFrame
     rejected: pd.DataFrame
     recipe: str = ""
@@ -47,6 +49,11 @@ class Cohort:
     @property
     def root(self) -> Path:
         return self.files.root
+
+    @property
+    def originals(self) -> dict[str, str]:
+        """What files are called on the disk that `table` and `rejected` call by pseudonyms."""
+        return self.files.originals if isinstance(self.files, Renamed) else {}
 
     @property
     def digest(self) -> str:
@@ -89,22 +96,36 @@ def kaggle_folder(root: Path) -> Path:
 
 
 def read_cohort(
-    root: Path | Files, *, spacing_required: bool = True, cache: Path | None = None, report: Report | None = None
+    root: Path | Files,
+    *,
+    spacing_required: bool = True,
+    cache: Path | None = None,
+    report: Report | None = None,
+    pseudonyms: Pseudonyms = AS_THEY_ARE,
 ) -> Cohort:
     """Read the header of every file under `root`, flat or nested; hidden files are passed over.
 
-    Under `cache` a long pass is kept (see `headers`).
+    Under `cache` a long pass is kept (see `headers`). Ids and files go by their `pseudonyms`.
     """
     if isinstance(root, Path) and not root.is_dir():
         raise BadCohort(f"{root}: there is no such folder")
     files = Folder(root) if isinstance(root, Path) else root
-    return _read_files(files, files.names(), spacing_required=spacing_required, cache=cache, report=report)
+    renamed, names = rename(files, files.names(), pseudonyms)
+    return _read_files(renamed, names, spacing_required=spacing_required, cache=cache, report=report)
 
 
 def read_table(
-    path: Path, *, spacing_required: bool = True, cache: Path | None = None, report: Report | None = None
+    path: Path,
+    *,
+    spacing_required: bool = True,
+    cache: Path | None = None,
+    report: Report | None = None,
+    pseudonyms: Pseudonyms = AS_THEY_ARE,
 ) -> tuple[Cohort, pd.DataFrame]:
-    """A cohort and its labels from a CSV: `file` (relative to it), `patient_id`, the six labels."""
+    """A cohort and its labels from a CSV: `file` (relative to it), `patient_id`, the six labels.
+
+    Ids, those in the CSV too, and files go by their `pseudonyms`.
+    """
     rows = read_rows(path, columns=["file", "patient_id", *FINDINGS], refuse=BadCohort)
     for name in ("file", "patient_id"):
         refuse_rows(path, rows[name] == "", rows[name], "every row names a file and a patient", refuse=BadCohort)
@@ -114,9 +135,10 @@ def read_table(
         label = pd.to_numeric(rows[finding], errors="coerce")
         refuse_rows(path, ~label.isin([0, 1]), rows[finding], "a label is 0 or 1", refuse=BadLabels)
         rows[finding] = label.astype(np.uint8)
-    files, names = Folder(path.parent), rows["file"].tolist()
+    rows["patient_id"] = pseudonyms.of_all(rows["patient_id"])
+    files, names = rename(Folder(path.parent), rows["file"].tolist(), pseudonyms)
     cohort = _read_files(files, names, spacing_required=spacing_required, cache=cache, report=report)
-    rows = rows.set_index("file")
+    rows.index = pd.Index(names)
     patients = rows["patient_id"].loc[cohort.table["file"]].to_numpy()
     cohort = replace(cohort, table=_in_order(path, cohort.table.assign(patient_id=patients)))
     by_file = rows.loc[cohort.table["file"]]
@@ -126,7 +148,7 @@ def read_table(
 
 
 def _read_files(
-    files: Files, names: list[str], *, spacing_required: bool, cache: Path | None, report: Report | None
+    files: CohortFiles, names: list[str], *, spacing_required: bool, cache: Path | None, report: Report | None
 ) -> Cohort:
     for name in names:
         if not name.isprintable():

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 import ich.ct
 from ich.ct.dicom import BadSlice, Header
-from ich.data.files import Files
+from ich.data.renamed import CohortFiles, Renamed
 from ich.data.threads import in_order
 from ich.progress import Report
 
@@ -38,7 +38,7 @@ Row = dict[str, object]
 
 
 def read_headers(
-    files: Files, names: Sequence[str], *, spacing_required: bool, cache: Path | None, report: Report | None
+    files: CohortFiles, names: Sequence[str], *, spacing_required: bool, cache: Path | None, report: Report | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row of each slice, in no order, and file, reason, detail of every other file, in theirs."""
     kept = Kept(folder=cache / "headers" / _key(files, spacing_required)) if cache else None
@@ -66,11 +66,16 @@ def read_headers(
     return table.drop(columns=SAME, errors="ignore"), pd.DataFrame(rejected, columns=["file", "reason", "detail"])
 
 
-def _key(files: Files, spacing_required: bool) -> str:
-    """Of the place, of what is asked, and of the code that reads."""
+def _key(files: CohortFiles, spacing_required: bool) -> str:
+    """Of the place, of what is asked, of what things are called, and of the code that reads."""
     here = Path(__file__)
-    code = [*sorted(Path(ich.ct.__file__).parent.glob("*.py")), here, here.with_name("files.py")]
-    content = [str(files.root.resolve()).encode("utf-8", "surrogateescape"), bytes([spacing_required])]
+    code = [
+        *sorted(Path(ich.ct.__file__).parent.glob("*.py")),
+        here,
+        *map(here.with_name, ("files.py", "pseudonym.py", "renamed.py")),
+    ]
+    names = files.pseudonyms.identity if isinstance(files, Renamed) else b""
+    content = [str(files.root.resolve()).encode("utf-8", "surrogateescape"), bytes([spacing_required]), names]
     return hashlib.sha256(b"\0".join([*content, *(file.read_bytes() for file in code)])).hexdigest()[:16]
 
 
@@ -80,7 +85,7 @@ class Kept:
 
     folder: Path
 
-    def load(self, files: Files, names: Sequence[str]) -> pd.DataFrame:
+    def load(self, files: CohortFiles, names: Sequence[str]) -> pd.DataFrame:
         """Those of these names whose files are still the same."""
         parts = []
         for part in sorted(self.folder.glob("*.parquet")):
@@ -103,7 +108,9 @@ class Kept:
             unfinished.replace(part)
 
 
-def _read_rows(files: Files, names: Sequence[str], spacing_required: bool) -> Iterator[tuple[str, Row | BadSlice]]:
+def _read_rows(
+    files: CohortFiles, names: Sequence[str], spacing_required: bool
+) -> Iterator[tuple[str, Row | BadSlice]]:
     def read(name: str) -> tuple[str, Row | BadSlice]:
         same = files.same(name)  # before it is read: what changes meanwhile is another one
         try:

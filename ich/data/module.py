@@ -49,8 +49,12 @@ class HeadCT(LightningDataModule):
 
     def _open(self) -> None:
         """Read everything once a process; what is missing in the cache is written first, under a lock."""
-        if self._opened:
-            return
+        if not self._opened:
+            with self.source.pseudonyms.guarding():
+                self._read()
+            self._opened = True
+
+    def _read(self) -> None:
         with bar("Reading headers") as report:
             cohort, labels = self.source.load(spacing_required=self.geometry.spacing_required, report=report)
         with bar("Preparing slices") as report:
@@ -67,13 +71,12 @@ class HeadCT(LightningDataModule):
         self.val_rows = np.flatnonzero(part == self.source.fold)
         self.train_rows = np.flatnonzero((part != self.source.fold) & (part >= 0))
         self.test_rows = np.flatnonzero(part == split.TEST)
-        self._opened = True
 
     def _assign_folds(self) -> pd.DataFrame:
         """A row a slice of the store: image_id, patient_id, fold (split.TEST for test patients)."""
         images, groups = self.index[["image_id", "study_id", "patient_id"]], shared_pixels(self.store)
         if self.source.folds_csv is not None:
-            folds = split.read_folds(self.source.folds_csv, images)
+            folds = split.read_folds(self.source.folds_csv, images, pseudonyms=self.source.pseudonyms)
         else:
             table = images.assign(**dict(zip(FINDINGS, self.labels.T, strict=True)))
             folds = split.assign_folds(

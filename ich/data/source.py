@@ -8,6 +8,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from ich.data.cohort import BadCohort, Cohort, kaggle_files, read_cohort, read_t
 from ich.data.faults import Policies
 from ich.data.files import Archive, Files, Folder
 from ich.data.labels import BadLabels, read_labels
+from ich.data.pseudonym import AS_THEY_ARE, Pseudonyms
 from ich.findings import FINDINGS
 from ich.progress import Report, bar
 
@@ -60,10 +62,17 @@ class Source(ABC):
     policies: Policies = field(default_factory=Policies)
     num_workers: Annotated[int, Ge(0)] = 0
     resident: bool = False
+    pseudonymize: bool = True
+    pseudonym_key: Path | None = None
 
     def __post_init__(self) -> None:
         if self.folds_csv is None and self.fold >= self.folds:
             raise ValueError(f"fold={self.fold} is not one of {self.folds} folds, which count from 0")
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        """What patients, studies, series, images and files are called; the key lies in `cache` where nobody says."""
+        return Pseudonyms(self.pseudonym_key or self.cache / "pseudonym.key") if self.pseudonymize else AS_THEY_ARE
 
     @abstractmethod
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
@@ -111,7 +120,13 @@ class Rsna(Source):
     root: Annotated[Path, Existing(kind="file or folder", way_out="give Kaggle's folder, the one above, or its .zip")]
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
-        return _load_kaggle(self.root, spacing_required=spacing_required, cache=self.cache, report=report)
+        return _load_kaggle(
+            self.root,
+            spacing_required=spacing_required,
+            cache=self.cache,
+            report=report,
+            pseudonyms=self.pseudonyms,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +136,13 @@ class Table(Source):
     root: Annotated[Path, Existing(kind="file", way_out="give a CSV of file, patient_id and the six labels")]
 
     def load(self, *, spacing_required: bool, report: Report) -> tuple[Cohort, pd.DataFrame]:
-        return read_table(self.root, spacing_required=spacing_required, cache=self.cache, report=report)
+        return read_table(
+            self.root,
+            spacing_required=spacing_required,
+            cache=self.cache,
+            report=report,
+            pseudonyms=self.pseudonyms,
+        )
 
 
 def _remove_unfinished(folder: Path, *, but: str) -> None:
@@ -142,12 +163,15 @@ def _link(link: Path, target: Path) -> None:
         aside.replace(link)
 
 
-def _load_kaggle(root: Path, *, spacing_required: bool, cache: Path, report: Report) -> tuple[Cohort, pd.DataFrame]:
+def _load_kaggle(
+    root: Path, *, spacing_required: bool, cache: Path, report: Report, pseudonyms: Pseudonyms = AS_THEY_ARE
+) -> tuple[Cohort, pd.DataFrame]:
     files = kaggle_files(root)
     folder = files.root
     labels = _read_kaggle_labels(files)
+    labels.index = pseudonyms.rename(labels.index)
     images = files.under("stage_2_train/") if isinstance(files, Archive) else Folder(folder / "stage_2_train")
-    cohort = read_cohort(images, spacing_required=spacing_required, cache=cache, report=report)
+    cohort = read_cohort(images, spacing_required=spacing_required, cache=cache, report=report, pseudonyms=pseudonyms)
     labelled = cohort.table["image_id"].isin(labels.index)
     if not labelled.any():
         detail = f"none of the {len(labelled)} images has a label in stage_2_train.csv"

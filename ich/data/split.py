@@ -8,6 +8,7 @@ from jaxtyping import Float64, Int64
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ich.data.pseudonym import AS_THEY_ARE, Pseudonyms
 from ich.data.rows import read_rows, refuse_rows
 from ich.errors import InputError
 from ich.findings import FINDINGS
@@ -106,9 +107,14 @@ def _deal_once(
     return dealt
 
 
-def read_folds(path: Path, images: pd.DataFrame) -> pd.DataFrame:
-    """A folds.csv (`image_id,patient_id,fold`) for these images; its other images are passed over."""
+def read_folds(path: Path, images: pd.DataFrame, *, pseudonyms: Pseudonyms = AS_THEY_ARE) -> pd.DataFrame:
+    """A folds.csv (`image_id,patient_id,fold`) for these images; its other images are passed over.
+
+    It may be a run's own, or call images as their files do.
+    """
     table = read_rows(path, columns=["image_id", "patient_id", "fold"], refuse=BadFolds)
+    ours = {*images["image_id"]}
+    table["image_id"] = [pseudonyms.among(name, ours) if name else "" for name in table["image_id"]]
     for name in ("image_id", "patient_id"):
         refuse_rows(path, table[name] == "", table[name], "every row names an image and a patient", refuse=BadFolds)
     refuse_rows(path, table["image_id"].duplicated(), table["image_id"], "a line above has it, too", refuse=BadFolds)

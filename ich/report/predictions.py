@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from jaxtyping import Float64
 
 from ich.ct.dicom import BadSlice
 from ich.data.labels import write_submission
+from ich.data.pseudonym import AS_THEY_ARE, Pseudonyms, write_names
 from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.findings import FINDINGS
@@ -74,9 +75,17 @@ def predict_folder(
     batch_size: int,
     leave_out: Path | None = None,
     predicted_batch: Predicted | None = None,
+    pseudonyms: Pseudonyms = AS_THEY_ARE,
+    names: Path | None = None,
 ) -> Predictions:
-    """Try every file of a folder, or one file; tables are in the order of their names. `leave_out` is passed over."""
+    """Try every file of a folder, or one file; tables are in the order of their names. `leave_out` is passed over.
+
+    Files and images go by their `pseudonyms`; `names` is a table to be of the files that do.
+    """
     root, files = _list_files(source, leave_out)
+    called = {file: pseudonyms.of_file(_written(file, root)) for file in files}
+    if names:
+        write_names(names, {new: old for file, new in called.items() if new != (old := _written(file, root))})
     predicted: list[pd.DataFrame] = [_table([], np.zeros((0, len(FINDINGS))))]
     rejected: list[tuple[str, str, str]] = []
     with bar("Predicting") as report:
@@ -85,11 +94,13 @@ def predict_folder(
         while batch := [*islice(tried, batch_size)]:
             done += len(batch)
             rejected += [
-                (_written(one.file, root), one.read.reason, one.read.detail)
-                for one in batch
-                if isinstance(one.read, BadSlice)
+                (called[one.file], one.read.reason, one.read.detail) for one in batch if isinstance(one.read, BadSlice)
             ]
-            good = [(_written(one.file, root), one.read) for one in batch if isinstance(one.read, Read)]
+            good = [
+                (called[one.file], replace(one.read, image_id=pseudonyms.of(one.read.image_id)))
+                for one in batch
+                if isinstance(one.read, Read)
+            ]
             if good:
                 named = [(file, one.image_id) for file, one in good]
                 probabilities = predictor.predict([one.hu for _, one in good])
@@ -97,7 +108,7 @@ def predict_folder(
                 if predicted_batch:
                     predicted_batch(good, probabilities)
             report(done, len(files))
-    order = {_written(file, root): place for place, file in enumerate(files)}
+    order = {name: place for place, name in enumerate(called.values())}
     tables = pd.concat(predicted, ignore_index=True), pd.DataFrame(rejected, columns=["file", "reason", "detail"])
     good_files, bad_files = (
         table.sort_values("file", key=lambda column: column.map(order), ignore_index=True) for table in tables

@@ -64,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cohort, Store, pd.DataFrame]:
     cache = tmp_path_factory.mktemp("cache")
-    cohort, labels = Rsna(root=root, cache=cache).load(spacing_required=True, report=silent)
+    cohort, labels = Rsna(root=root, cache=cache, pseudonymize=False).load(spacing_required=True, report=silent)
     return cohort, prepare_store(cohort, HeadGeometry(size=32), cache=cache), labels
 
 
@@ -95,7 +95,7 @@ def test_without_faults_every_count_is_zero(tmp_path: Path) -> None:
     write_slice(tmp_path / "stage_2_train" / "ID_a.dcm", image="ID_a")
     index = pd.Index(["ID_a"], name="image_id")
     write_labels(tmp_path / "stage_2_train.csv", pd.DataFrame(0, index=index, columns=list(FINDINGS)))
-    cohort, labels = Rsna(root=tmp_path, cache=tmp_path).load(spacing_required=True, report=silent)
+    cohort, labels = Rsna(root=tmp_path, cache=tmp_path, pseudonymize=False).load(spacing_required=True, report=silent)
     store = prepare_store(cohort, HeadGeometry(size=32), cache=tmp_path)
     found = find_faults(cohort, store, labels)
     assert not len(found)
@@ -142,7 +142,7 @@ def test_only_slices_of_several_patients_share_a_group(prepared: Prepared) -> No
 
 def test_training_obeys_the_policies_and_keeps_duplicates_on_one_side(root: Path, tmp_path: Path) -> None:
     for policies, kept in ((Policies(), True), (Policies(metal="leave_out", conflict="leave_out"), False)):
-        source = Rsna(root=root, cache=tmp_path, folds=2, policies=policies)
+        source = Rsna(root=root, cache=tmp_path, folds=2, policies=policies, pseudonymize=False)
         data = HeadCT(source=source, geometry=HeadGeometry(size=32), augment=Augment(), seed=0)
         data.setup()
         images = data.index["image_id"]
@@ -161,7 +161,9 @@ def test_folds_of_ones_own_that_part_duplicates_are_refused_unless_these_are_lef
     folds.assign(fold=(folds["patient_id"] == "p1").astype(int)).to_csv(tmp_path / "folds.csv", index=False)
 
     def opened(policies: Policies) -> HeadCT:
-        source = Rsna(root=root, cache=tmp_path, policies=policies, folds_csv=tmp_path / "folds.csv")
+        source = Rsna(
+            root=root, cache=tmp_path, policies=policies, folds_csv=tmp_path / "folds.csv", pseudonymize=False
+        )
         data = HeadCT(source=source, geometry=HeadGeometry(size=32), augment=Augment(), seed=0)
         data.setup()
         return data

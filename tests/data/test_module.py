@@ -45,7 +45,7 @@ def opened(
     root: Path, *, augment: Augment | None = None, size: int = 32, field_mm: float = 256.0, **source: Any
 ) -> HeadCT:
     data = HeadCT(
-        source=Rsna(root=root, cache=root / "cache", **({"folds": 3, "batch_size": 4} | source)),
+        source=Rsna(root=root, cache=root / "cache", **({"folds": 3, "batch_size": 4, "pseudonymize": False} | source)),
         geometry=HeadGeometry(size=size, field_mm=field_mm),
         augment=augment or Augment(),
         seed=5,

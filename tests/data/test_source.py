@@ -31,7 +31,7 @@ def kaggle(root: Path, images: list[str], labelled: list[str]) -> Path:
 
 def test_images_without_a_label_and_labels_without_an_image_are_passed_over(tmp_path: Path) -> None:
     root = kaggle(tmp_path, ["ID_a", "ID_b"], ["ID_b", "ID_c"])
-    cohort, labels = Rsna(root=root, cache=tmp_path).load(spacing_required=True, report=silent)
+    cohort, labels = Rsna(root=root, cache=tmp_path, pseudonymize=False).load(spacing_required=True, report=silent)
     assert cohort.table["image_id"].tolist() == ["ID_b"]
     assert set(cohort.table["image_id"]) <= set(labels.index)
 
@@ -39,7 +39,7 @@ def test_images_without_a_label_and_labels_without_an_image_are_passed_over(tmp_
 def test_a_folder_and_labels_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     root = kaggle(tmp_path, ["ID_a"], ["ID_z"])
     with pytest.raises(BadCohort, match="none of the 1 images has a label"):
-        Rsna(root=root, cache=tmp_path).load(spacing_required=True, report=silent)
+        Rsna(root=root, cache=tmp_path, pseudonymize=False).load(spacing_required=True, report=silent)
 
 
 def test_the_phantom_is_written_once_and_read_like_any_cohort(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ich.config.files import PROJECT
+from ich.errors import recorded
 from ich.report.tracking.outbox import COMMAND, Outbox
 from ich.report.tracking.sender import Sender, signals_held, within
 from ich.report.tracking.store import (
@@ -246,7 +247,7 @@ def outcome(error: BaseException) -> tuple[State, str]:
             return "KILLED", ""
         return ("KILLED", "") if error.code in STOPPED else ("FAILED", f"exit code {error.code}")
     if isinstance(error, Exception):
-        return "FAILED", f"{type(error).__name__}: {error}"
+        return "FAILED", recorded(error)
     return "KILLED", ""
 
 
