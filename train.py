@@ -43,7 +43,7 @@ def train(cfg: DictConfig) -> None:
     from ich.report.recorder import finished_before, record_run
     from ich.report.resume import find_resumed
     from ich.report.summary import show_results, show_settings
-    from ich.trainer import TrainerSettings, run_as_own_process
+    from ich.trainer import TrainerSettings, faults_named, run_as_own_process
 
     resumed = None
     if cfg.resume is not None:
@@ -63,14 +63,15 @@ def train(cfg: DictConfig) -> None:
     show_settings(learner)
     with record_run(cfg, cache=data.source.cache, resumed=resumed) as record:
         trainer = settings.create(folder=record.folder, callbacks=record.callbacks, logger=record.logger)
-        if cfg.fit:
-            start = resumed.checkpoint if resumed else None
-            trainer.fit(learner, datamodule=data, ckpt_path=start, weights_only=True)
-        else:
-            trainer.validate(learner, datamodule=data)
-        if len(data.test_rows):  # the best checkpoint's, as all predictions of a run
-            best = "best" if cfg.fit else None
-            trainer.test(learner, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
+        with faults_named(record.folder):
+            if cfg.fit:
+                start = resumed.checkpoint if resumed else None
+                trainer.fit(learner, datamodule=data, ckpt_path=start, weights_only=True)
+            else:
+                trainer.validate(learner, datamodule=data)
+            if len(data.test_rows):  # the best checkpoint's, as all predictions of a run
+                best = "best" if cfg.fit else None
+                trainer.test(learner, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
     show_results(record, data)
 
 

@@ -1,13 +1,14 @@
 """A store of RSNA 2019's size whose pixels are sparse files: written in seconds with 100 MB, and read as zeros."""
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ich.data.store.reading import DESCRIPTION, FORMAT, INDEX_FILE, REJECTED, digest_of
+from ich.data.store.reading import CHECKSUMS, DESCRIPTION, FORMAT, INDEX_FILE, REJECTED, digest_of
 from ich.data.store.shard import INDEX, pixels_file
 from ich.data.store.writing import ROW_GROUP, SHARD_BYTES
 
@@ -30,6 +31,8 @@ def write_sparse_store(parent: Path, *, size: int) -> Path:
         with pixels_file(folder, number).open("wb") as file:
             file.truncate(2 * size**2 * min(in_shard, SLICES - number * in_shard))
     pq.write_table(pa.table([_column(field) for field in INDEX], INDEX), folder / INDEX_FILE, row_group_size=ROW_GROUP)
+    sums = {name: zlib.crc32((folder / name).read_bytes()) for name in (REJECTED, INDEX_FILE)}
+    (folder / CHECKSUMS).write_text(json.dumps(sums))
     return folder
 
 

@@ -19,6 +19,7 @@ An import points only to an earlier line of this map:
     prepare           a door: slices to a store, once
     explore           a door: what the data are, on one page
     evaluate          a door: what predictions are worth
+    compare           a door: what makes two runs differ
     sync              a door: what a tracking server did not take is sent
 """
 

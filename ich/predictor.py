@@ -1,9 +1,10 @@
 """A checkpoint as a function of DICOM: what predict.py calls."""
 
+import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float64, Int16
 
 from ich import metric
 from ich.config import check, signature
+from ich.config.mistakes import BadConfig
 from ich.ct.dicom import BadSlice, Slice, read_header, read_slice
 from ich.ct.geometry import Geometry, Warp
 from ich.data.cohort import neighbour_rows
@@ -31,6 +33,10 @@ class BadCheckpoint(InputError):
 
 class NoDevice(InputError):
     """A device that this machine does not have."""
+
+
+class NoMemory(InputError):
+    """A device without memory for a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +65,15 @@ class Predictor:
     def load(cls, checkpoint: Path, device: Literal["auto", "cpu", "cuda", "mps"] = "auto") -> "Predictor":
         """From a checkpoint; its stored settings pass the same check as a command line before anything is built."""
         state = load_checkpoint(checkpoint)
-        settings = check.from_plain(state["settings"])
-        context = signature.build(settings["context"])
+        settings = _check_settings(state, checkpoint)
+        context, backbone = signature.build(settings["context"]), signature.build(settings["model"])
+        with torch.device("meta"):  # shapes alone: a file of a kilobyte may name a network of 18 GB
+            shapes = HemorrhageClassifier(
+                backbone=backbone, window=signature.build(settings["window"]), context=context
+            ).state_dict()
+        _check_shapes({name: value.shape for name, value in shapes.items()}, state, checkpoint)
         classifier = HemorrhageClassifier(
-            backbone=signature.build(settings["model"]), window=signature.build(settings["window"]), context=context
+            backbone=backbone, window=signature.build(settings["window"]), context=context
         )
         load_weights(classifier, state, checkpoint)
         where = _find_device(device)
@@ -116,9 +127,13 @@ class Predictor:
 
     def predict(self, stacks: Sequence[Int16[np.ndarray, "depth size size"]]) -> Float64[np.ndarray, "n 6"]:
         """The six probabilities of each slice that was read, in the order of FINDINGS."""
-        hu = torch.from_numpy(np.stack(stacks)).to(self.device)
-        with torch.inference_mode():
-            logits = self.classifier(hu)
+        try:
+            hu = torch.from_numpy(np.stack(stacks)).to(self.device)
+            with torch.inference_mode():
+                logits = self.classifier(hu)
+        except torch.OutOfMemoryError as error:
+            first = str(error).partition(". ")[0]
+            raise NoMemory(f"{first}: {len(stacks)} slices at once are too many; lower batch_size") from error
         return metric.probabilities(logits.double().cpu().numpy())
 
 
@@ -133,33 +148,82 @@ def _series(source: Path | bytes) -> object:
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The plain content of a checkpoint file; never runs code that the file may carry (`weights_only`)."""
+    _check_archive(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's of a damaged file, which is refused anyway
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes torch raise anything, and nothing of it has been run
         raise BadCheckpoint(f"{path}: no checkpoint that train.py wrote, or a damaged one") from error
-    if not isinstance(state, dict) or not {"state_dict", "settings"} <= state.keys():
+    if not isinstance(state, dict) or not all(isinstance(state.get(name), dict) for name in ("state_dict", "settings")):
         raise BadCheckpoint(f"{path}: not a checkpoint of ich: it has no settings; give one that train.py wrote")
+    if not all(isinstance(key, str) and isinstance(one, torch.Tensor) for key, one in state["state_dict"].items()):
+        raise BadCheckpoint(f"{path}: a weight in it is no tensor with a name; give one that train.py wrote")
     return state
+
+
+def _check_archive(path: Path) -> None:
+    """A .zip whose members are stored as they are, as torch writes it: what is packed may inflate to anything.
+
+    The format before it, a bare pickle, lets a kilobyte ask for storages of any size.
+    """
+    try:
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            sound = all(one.compress_type == zipfile.ZIP_STORED for one in members)
+            if any(one.external_attr or one.volume or one.is_dir() for one in members):
+                raise zipfile.BadZipFile("a member is no file")  # torch takes what is left in memory for its weights
+            sound = sound and sum(one.file_size for one in members) <= size
+            if sound and archive.testzip():  # torch reads a flipped bit as another weight
+                raise zipfile.BadZipFile("a checksum is another one")
+    except OSError as error:
+        raise BadCheckpoint(f"{path}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # whatever a damaged archive makes zipfile raise
+        raise BadCheckpoint(f"{path}: no checkpoint that train.py wrote, or a damaged one") from error
+    if not sound:
+        raise BadCheckpoint(f"{path}: it claims to hold more than its {size:,} bytes; give one that train.py wrote")
+
+
+def _check_settings(state: dict[str, Any], path: Path) -> dict[str, Any]:
+    try:
+        return check.from_plain(state["settings"])
+    except BadConfig as error:
+        raise BadCheckpoint(f"{path}: its own configuration is refused: {error}") from error
+
+
+def _weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Those of the classifier, by its own names."""
+    prefix = "classifier."
+    return {name.removeprefix(prefix): one for name, one in state["state_dict"].items() if name.startswith(prefix)}
+
+
+def _check_shapes(shapes: dict[str, torch.Size], state: dict[str, Any], path: Path) -> None:
+    held = {name: value.shape for name, value in _weights(state).items()}
+    if held != shapes:
+        raise _of_another(path, state)
 
 
 def load_weights(classifier: HemorrhageClassifier, state: dict[str, Any], path: Path) -> None:
     """Put a checkpoint's weights into a classifier of the same shape."""
-    prefix = "classifier."
-    weights = {
-        name.removeprefix(prefix): value for name, value in state["state_dict"].items() if name.startswith(prefix)
-    }
+    weights = _weights(state)
     fixed = {name: value for name, value in classifier.named_buffers() if name.startswith("window.")}
-    others = [name for name, value in fixed.items() if not torch.equal(weights.get(name, value).cpu(), value.cpu())]
     try:
+        others = [name for name, one in fixed.items() if not torch.equal(weights.get(name, one).cpu(), one.cpu())]
         if others:  # loading would replace them in silence
             raise RuntimeError(f"other {', '.join(others)}")
         classifier.load_state_dict(weights)
-    except RuntimeError as error:
-        named = state["settings"].get("model", {}).get("name", "unknown")
-        raise BadCheckpoint(
-            f"{path}: its weights (of {named}) are of another model, window or context than this configuration; "
-            "config.yaml of its run says which"
-        ) from error
+    except (RuntimeError, NotImplementedError) as error:  # the second of tensors that are sparse, or have no data
+        raise _of_another(path, state) from error
+
+
+def _of_another(path: Path, state: dict[str, Any]) -> BadCheckpoint:
+    model = state["settings"].get("model")
+    named = model.get("name", "unknown") if isinstance(model, dict) else "unknown"
+    return BadCheckpoint(
+        f"{path}: its weights (of {named}) are of another model, window or context than this configuration; "
+        "config.yaml of its run says which"
+    )
 
 
 def _find_device(asked: str) -> torch.device:

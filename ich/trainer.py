@@ -4,7 +4,8 @@ import logging
 import signal
 import subprocess
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -91,6 +92,43 @@ class TrainerSettings:
 
 class JobFailed(InputError):
     """A job of a sweep, in a process of its own, did not end well; it has said why itself."""
+
+
+class OutOfMemory(InputError):
+    """The device, or this machine, has no memory left for the batches of this training."""
+
+
+class WorkerDied(InputError):
+    """A process that reads batches was ended from outside."""
+
+
+class Unsaved(InputError):
+    """A checkpoint that could not be written."""
+
+
+@contextmanager
+def faults_named(folder: Path) -> Iterator[None]:
+    """What torch raises where a machine fails, as one message with the setting that helps."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        first = str(error).partition(". ")[0]
+        raise OutOfMemory(
+            f"{first}: lower data.batch_size (trainer.accumulate_grad_batches makes up for it), geometry.size, or take "
+            "trainer.precision=bf16-mixed"
+        ) from error
+    except (RuntimeError, ConnectionError, EOFError) as error:  # the last two: its pipe was cut first
+        said = str(error).partition("\n")[0]
+        if "DataLoader worker" in said or not isinstance(error, RuntimeError):
+            raise WorkerDied(
+                f"a process that reads batches has ended ({said}), mostly for lack of memory or of /dev/shm: "
+                "data.num_workers=0 reads in this process, as fast"
+            ) from error
+        if "can't allocate memory" in said:
+            raise OutOfMemory(f"this machine has no memory left ({said}); lower data.batch_size") from error
+        if "PytorchStreamWriter" in said or "inline_container" in said:
+            raise Unsaved(f"{folder}: a checkpoint could not be written: is the disk full? ({said})") from error
+        raise
 
 
 def run_as_own_process(command: Sequence[str]) -> None:

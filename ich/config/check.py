@@ -4,6 +4,7 @@ import itertools
 import math
 import typing
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ich.config import compose, names, signature, trial, values
+from ich.config import compose, names, signature, target, trial, values
 from ich.config.compose import Job
 from ich.config.mended import mended
 from ich.config.mistakes import COMMAND_LINE, BadConfig, Mistake, nearest
@@ -24,6 +25,17 @@ MAX_VALUES = 1000
 """Of a longer range, so many values are checked."""
 FROM_CHECKPOINT = ("model", "window", "context", "geometry")
 """The groups that a prediction builds."""
+KINDS = {
+    "model": ("ich.model.backbone.Backbone",),
+    "window": ("ich.ct.windowing.WindowStack",),
+    "context": ("ich.model.context.Single", "ich.model.context.Neighbours"),
+    "geometry": ("ich.ct.geometry.Geometry",),
+    "augment": ("ich.data.augment.Augment",),
+    "data": ("ich.data.source.Source",),
+    "trainer": ("ich.trainer.TrainerSettings",),
+    "table": ("ich.report.evaluation.columns.Columns",),
+}
+"""What a group may be, asked before it is built: `torch.nn.Linear` of a million by a million is no window, but 4 TB."""
 
 
 def check_command(words: Sequence[str], *, name: str, keys: type, conf: Path, multirun: bool) -> tuple[Job, ...]:
@@ -72,7 +84,7 @@ def from_plain(settings: dict[str, Any]) -> dict[str, Any]:
         groups["model"] |= {"pretrained": False, "weights": None}
     mistakes: list[Mistake] = []
     for group, node in groups.items():
-        signature.construct((group,), node, mistakes)
+        _construct(group, node, mistakes)
     if mistakes:
         raise BadConfig(mistakes)
     return groups
@@ -127,8 +139,20 @@ def _check_keys(settings: dict[str, Any], keys: type, groups: set[str], mistakes
 
 
 def _check_groups(settings: dict[str, Any], groups: Sequence[str], mistakes: list[Mistake]) -> None:
-    built = {group: signature.construct((group,), settings[group], mistakes) for group in groups if group in settings}
+    built = {group: _construct(group, settings[group], mistakes) for group in groups if group in settings}
     trial.try_parts(built, mistakes)
+
+
+def _construct(group: str, node: Any, mistakes: list[Mistake]) -> Any:
+    """The part of a group; None where it is mistaken, or of another kind than the group's."""
+    with suppress(target.BadTarget):  # said by the construction itself
+        made = target.resolve(str(node[values.TARGET])) if isinstance(node, dict) and values.TARGET in node else None
+        if made is not None and group in KINDS and not target.is_a(made, *KINDS[group]):
+            known = " or ".join(name.rpartition(".")[2] for name in KINDS[group])
+            what = f"a {made.__name__} is no {known}"
+            mistakes.append(Mistake(key=f"{group}.{values.TARGET}", what=what))
+            return None
+    return signature.construct((group,), node, mistakes)
 
 
 def _said_once(found: list[Mistake], cfg: DictConfig) -> list[Mistake]:

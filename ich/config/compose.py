@@ -85,7 +85,7 @@ class Job:
                 return COMMAND_LINE
         path = key.split(".")
         deepest, place = -1, files.place(self.file, 1)
-        for file, above in self._merged:
+        for file, above in self.merged:
             if tuple(path[: len(above)]) == above:
                 depth, line = files.locate(file, path[len(above) :])
                 if len(above) + depth >= deepest:
@@ -93,7 +93,7 @@ class Job:
         return place
 
     @cached_property
-    def _merged(self) -> list[tuple[Path, tuple[str, ...]]]:
+    def merged(self) -> list[tuple[Path, tuple[str, ...]]]:
         """The files of conf/ in the order of their merging, each with the keys above its own."""
         with hydra_at(self.conf) as loader:
             entries = loader.compute_defaults_list(self.name, self.spoken(), RunMode.RUN).defaults

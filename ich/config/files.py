@@ -13,6 +13,8 @@ import ich
 PROJECT = Path(ich.__file__).parents[1]
 """Where train.py lies: runs, caches and conf/ lie beside it, whatever the working directory."""
 CONF = PROJECT / "conf"
+MAX_VALUES = 10_000
+"""In one file, each alias counted as what it stands for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +109,30 @@ def _root(file: Path) -> yaml.MappingNode | None:
 def _read(file: Path, _changed: int, _size: int) -> yaml.MappingNode | None:
     """The nodes of a file, read once as long as it does not change: every job of a sweep asks for the same ones."""
     with file.open(encoding="utf-8") as stream:  # a stream, so that errors know its name
-        node = yaml.compose(stream, Loader=yaml.SafeLoader)
+        try:
+            node = yaml.compose(stream, Loader=yaml.SafeLoader)
+            values = _count(node, {})
+        except RecursionError:
+            values = MAX_VALUES + 1
+        except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
+            raise _refused(file, "it is no text in UTF-8, or holds letters that YAML does not allow") from error
+    if values > MAX_VALUES:
+        raise _refused(file, f"it holds more than {MAX_VALUES:,} values, or itself; an experiment has dozens")
     return node if isinstance(node, yaml.MappingNode) else None
+
+
+def _refused(file: Path, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=yaml.Mark(str(file), 0, 0, 0, "", 0))
+
+
+def _count(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """The values that a node stands for: an alias stands for all of what it names, and ten of ten of ten are many."""
+    if id(node) not in known:
+        known[id(node)] = MAX_VALUES + 1  # until it is counted: one that holds itself has no end
+        inner = node.value if isinstance(node, yaml.MappingNode | yaml.SequenceNode) else []
+        parts = [part for one in inner for part in (one if isinstance(one, tuple) else (one,))]
+        known[id(node)] = min(1 + sum(_count(part, known) for part in parts), MAX_VALUES + 1)
+    return known[id(node)]
 
 
 def _names(node: yaml.Node | None) -> list[str]:

@@ -13,8 +13,11 @@ from ich.config import compose  # noqa: F401  (its resolver, in a process that k
 from ich.config.current import is_sweep_job
 from ich.errors import InputError, recorded
 
-OF_THE_DISK = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""No right to write, a disk that is full or broken: no mistake of the program, and the message names the file."""
+OF_THE_DISK = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
+    errno.ENODEV, errno.ENOTCONN, errno.ESTALE,
+)  # fmt: skip
+"""No right to write, a disk that is full, broken or gone: no mistake of the program, and the message names the file."""
 
 
 class FailedJob(InputError):

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from ich.config import compose, files
 from ich.config.compose import Job
@@ -51,12 +52,46 @@ def _no_sweep(one: Override, *, multirun: bool) -> str:
 def check(job: Job, keys: type) -> list[Mistake]:
     """What can be found without composing and without importing a target; `keys` holds the door's own keys."""
     try:
+        for file in _chosen(job):
+            files.keys(file)  # before anything else reads it, which a file may make to take for ever
         mistakes = [*_on_command_line(job, set(typing.get_type_hints(keys)))]
         if job.experiment:
             mistakes += _in_experiment(job.experiment, job)
     except yaml.MarkedYAMLError as error:
         return [compose.bad_yaml(error)]
-    return mistakes
+    return mistakes or [*_sent_elsewhere(job)]
+
+
+def _chosen(job: Job) -> Iterator[Path]:
+    """The files that the command line, the door and the experiment choose."""
+    yield from filter(None, (job.chosen(group) for group in job.group_names))
+    for group, choice, _ in files.defaults(job.experiment) if job.experiment else ():
+        known = files.groups(job.conf).get(group, {})
+        if choice in known:
+            yield known[str(choice)].file
+
+
+def _sent_elsewhere(job: Job) -> Iterator[Mistake]:
+    """Files that set what is not theirs, by a first line or a file that they include: Hydra runs what stands there."""
+    try:
+        merged = job.merged
+    except (HydraException, OmegaConfBaseException, yaml.MarkedYAMLError, LookupError, TypeError, ValueError):
+        return  # said by the composition
+    for file, above in merged:
+        group = file.parent.relative_to(job.conf).as_posix()
+        own = () if group in (".", "experiment") else (group,)
+        if above != own:
+            what = f"it sets {'.'.join(above) or 'everything'}, and a file of {group} sets {group} alone"
+            yield Mistake(key=file.stem, what=what, where=files.place(file, 1))
+        if file not in (job.file, job.experiment):
+            yield from _of_hydra(file)
+
+
+def _of_hydra(file: Path) -> Iterator[Mistake]:
+    for key, line in files.keys(file).items():
+        if key.split(".")[0] == "hydra":
+            what = "an experiment sets nothing of Hydra but launcher and sweeper, chosen in its defaults"
+            yield Mistake(key=key, what=what, where=files.place(file, line))
 
 
 def _on_command_line(job: Job, keys: set[str]) -> Iterator[Mistake]:
@@ -80,10 +115,7 @@ def _in_experiment(file: Path, job: Job) -> Iterator[Mistake]:
             what = f"there is no such group; {nearest(group, job.group_names)}"
         if what:
             yield Mistake(key=group, what=what, where=files.place(file, line))
-    for key, line in files.keys(file).items():
-        if key.split(".")[0] == "hydra":
-            what = "an experiment sets nothing of Hydra but launcher and sweeper, chosen in its defaults"
-            yield Mistake(key=key, what=what, where=files.place(file, line))
+    yield from _of_hydra(file)
 
 
 def _objection(one: Override, job: Job, keys: set[str]) -> str:
@@ -106,6 +138,8 @@ def _objection(one: Override, job: Job, keys: set[str]) -> str:
 
 
 def _hydra_key(key: str) -> str:
+    if any(part.startswith("_") for part in key.split(".")):
+        return "what Hydra builds of itself is chosen by hydra/launcher and hydra/sweeper"
     allowed = any(key == one or (one.endswith("*") and key.startswith(one[:-1])) for one in HYDRA_KEYS)
     known = ", ".join((*HYDRA_GROUPS, *HYDRA_KEYS))
     return "" if allowed else f"of Hydra itself a command line sets only {known}"

@@ -14,7 +14,9 @@ BASES = {
     "albumentations.core.transforms_interface.BasicTransform",
 }
 PACKAGES = ("ich", "torch", "albumentations", "timm")
-"""Only these are imported to look a target up: an import runs code."""
+IMPORTED = ("ich", "torch.nn", "torch.optim", "albumentations", "timm")
+"""Only these, and PACKAGES themselves, are imported to look a target up: an import runs code, and so does
+`torch.distributed.run`'s, which loads a library of C."""
 
 
 class BadTarget(Exception):
@@ -57,12 +59,13 @@ def is_a(target: type, *bases: str) -> bool:
 def _import(parts: list[str]) -> tuple[Any, list[str]]:
     """The longest importable module of a dotted name, and the parts after it."""
     module: ModuleType = importlib.import_module(parts[0])
-    for count in range(2, len(parts)):
+    known = any(parts[: len(one)] == one for one in (name.split(".") for name in IMPORTED))
+    for count in range(2, len(parts) if known else 0):
         try:
             module = importlib.import_module(".".join(parts[:count]))
-        except ImportError:
+        except Exception:  # no such module, or one that cannot be imported here: either way there is no class in it
             return module, parts[count - 1 :]
-    return module, parts[max(1, len(parts) - 1) :]
+    return module, parts[max(1, len(parts) - 1) :] if known else parts[1:]
 
 
 def _near(part: str, owner: Any) -> str:

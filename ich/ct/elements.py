@@ -35,6 +35,9 @@ UNNAMED = "(bytes)"
 MAX_ELEMENTS = 200_000
 """Walked over in one file, nested ones included: 0.2 s."""
 
+MAX_TEXT = 1024
+"""Letters of a value that is text: an id of a hundred thousand is damage, and no table can hold it."""
+
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -109,8 +112,12 @@ class Elements:
         return BadSlice(self.path, reason, detail)
 
     def text(self, tag: int) -> str:
-        """As text, empty where it is absent. Latin-1 reads any byte, so that no character set can fail."""
-        return self.values.get(tag, b"").decode("latin-1").strip(" \0\t\r\n")
+        """As text, empty where it is absent; Latin-1 reads any byte. Raises BadSlice where no table can hold it."""
+        value = self.values.get(tag, b"")
+        if len(value) > MAX_TEXT:
+            detail = f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has {len(value):,} letters, where 64 are usual"
+            raise self.bad("bad_header", f"element {detail}; export the file again")
+        return value.decode("latin-1").strip(" \0\t\r\n")
 
     def integer(self, tag: int) -> int | None:
         """A binary whole number without a sign (US, UL)."""

@@ -5,8 +5,10 @@ import os
 import time
 import zipfile
 import zlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,8 @@ FRESH_SECONDS = 2.0
 """A file that changed so lately may change again within the same tick of its file system's clock."""
 SAMPLE_BYTES = 4096
 """In the middle of a file, where pixels of the head lie: one more page to read."""
+LARGE_BYTES, BLOCK = 2**23, 2**20
+_ONE_LARGE = Lock()
 _LOCAL_HEADER, _LOCAL_BYTES = b"PK\x03\x04", 30
 _ENCRYPTED = 1
 
@@ -104,20 +108,26 @@ class Archive:
         return replace(self, inside=self.inside + inside)
 
     def read_header(self, name: str, *, spacing_required: bool) -> tuple[Header, Sample]:
-        content = self.read(name)
-        header = read_header(content, name=str(self.root / name), spacing_required=spacing_required)
-        middle = _middle(len(content))
-        return header, _sample(len(content), content[middle : middle + SAMPLE_BYTES])
+        with self._room(name):
+            content = self.read(name)
+            header = read_header(content, name=str(self.root / name), spacing_required=spacing_required)
+            middle = _middle(len(content))
+            return header, _sample(len(content), content[middle : middle + SAMPLE_BYTES])
 
     def same(self, name: str) -> str:
         """What stays while the archive is the same one; empty where nobody knows."""
         return _same(self.path)
 
     def read_slice(self, name: str, *, spacing_required: bool) -> Slice:
-        return read_slice(self.read(name), name=str(self.root / name), spacing_required=spacing_required)
+        with self._room(name):
+            return read_slice(self.read(name), name=str(self.root / name), spacing_required=spacing_required)
 
     def read_raw(self, name: str) -> tuple[Integer[np.ndarray, "height width"], Layout]:
         return read_raw(self.read(name), name=str(self.root / name))
+
+    def _room(self, name: str) -> AbstractContextManager[object]:
+        """What is larger than any usual slice is read one at a time: sixteen threads at once would take gigabytes."""
+        return _ONE_LARGE if self.members[self.inside + name].size > LARGE_BYTES else nullcontext()
 
     def read(self, name: str, limit: int = MAX_BYTES) -> bytes:
         """A member whole; one byte more than `limit` of a larger one. What it says of its own size is not believed."""
@@ -142,6 +152,27 @@ class Archive:
             raise BadSlice(path, "truncated", f"{detail}; download it again")
         return content
 
+    def copy(self, name: str, to: Path, *, limit: int) -> None:
+        """Unpack one member into a file, a block at a time. Raises BadFiles, also where it holds more than `limit`."""
+        path, member = self.root / name, self.members[self.inside + name]
+        if member.size > limit:
+            detail = f"it says {member.size:,} bytes, where such a table has {limit:,} at most"
+            raise BadFiles(f"{path}: {detail}; is it Kaggle's archive? download it again")
+        copied = checksum = 0
+        try:
+            with (
+                zipfile.ZipFile(self.path) as archive,
+                archive.open(self.inside + name) as packed,
+                to.open("wb") as file,
+            ):
+                while copied <= member.size and (block := packed.read(BLOCK)):
+                    file.write(block)
+                    copied, checksum = copied + len(block), zlib.crc32(block, checksum)
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+            raise BadFiles(f"{path}: it cannot be unpacked ({error}); a damaged archive? download it again") from error
+        if copied != member.size or checksum != member.crc:
+            raise BadFiles(f"{path}: the archive says {member.size:,} bytes and a checksum, and holds others")
+
 
 Files = Folder | Archive
 """Names below a root, with slashes, and what the files hold. What cannot be read raises BadSlice."""
@@ -152,7 +183,7 @@ def open_archive(path: Path) -> Archive:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except Exception as error:  # whatever a damaged directory makes zipfile raise
         raise BadFiles(f"{path}: no .zip can be read: {error}; download it again") from error
     members: dict[str, Member] = {}
     for entry in entries:

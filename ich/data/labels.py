@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -128,7 +129,7 @@ def write_labels(path: Path | str, table: pd.DataFrame) -> None:
 
 
 def write_submission(
-    path: Path | str, image_ids: Sequence[str], values: Float64[np.ndarray, "n 6"] | np.ndarray
+    path: Path | str | IO[bytes], image_ids: Sequence[str], values: Float64[np.ndarray, "n 6"] | np.ndarray
 ) -> None:
     """`ID,Label`, six rows an image, in the order of FINDINGS."""
     ids = [f"{image_id}_{finding}" for image_id in image_ids for finding in FINDINGS]

@@ -15,6 +15,8 @@ def read_rows(path: Path, *, columns: Sequence[str], refuse: type[InputError]) -
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise refuse(f"{path}: no table can be read: {error}") from error
+    if not isinstance(rows.index, pd.RangeIndex):  # what stands before as many cells as there are names
+        raise refuse(f"{path}, line 2: it has more cells than the header names")
     if missing := [name for name in columns if name not in rows]:
         needed = f"it lacks {', '.join(missing)}; its columns are {', '.join(map(str, rows.columns))}"
         raise refuse(f"{path}: {needed}; names are separated by commas")

@@ -190,7 +190,7 @@ def _read_kaggle_labels(files: Files) -> pd.DataFrame:
         return read_labels(files.root / name)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / name
-        copy.write_bytes(files.read(name, limit=MAX_LABEL_BYTES))
+        files.copy(name, copy, limit=MAX_LABEL_BYTES)
         try:
             return read_labels(copy)
         except BadLabels as error:

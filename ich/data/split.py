@@ -120,7 +120,7 @@ def read_folds(path: Path, images: pd.DataFrame, *, pseudonyms: Pseudonyms = AS_
     refuse_rows(path, table["image_id"].duplicated(), table["image_id"], "a line above has it, too", refuse=BadFolds)
     fold = pd.to_numeric(table["fold"], errors="coerce")
     why = f"a fold is a whole number from 0, or {TEST} for test patients"
-    refuse_rows(path, ~((fold >= TEST) & (fold % 1 == 0)), table["fold"], why, refuse=BadFolds)
+    refuse_rows(path, ~((fold >= TEST) & (fold < 2**31) & (fold % 1 == 0)), table["fold"], why, refuse=BadFolds)
     table["fold"] = fold.astype(np.int64)
     _refuse_shared_patients(table, str(path))
     known = table.set_index("image_id")["fold"].reindex(images["image_id"])

@@ -1,8 +1,10 @@
 """How a classifier learns: loss, optimizer, schedule, and metrics that are exact over an epoch and over processes."""
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,12 +24,17 @@ from ich.model.classifier import HemorrhageClassifier
 from ich.progress import counted
 
 MONITOR = "val/weighted_log_loss"
+NOT_FINITE = "not_finite.ckpt"
 TOTAL_STEPS = ("total_steps", "T_max")
 """What schedulers call the length of the whole training; filled in where the configuration leaves it out."""
 
 
 class TooShort(InputError):
     """A training with fewer steps than its scheduler has phases."""
+
+
+class NotFinite(InputError):
+    """A loss that is no number any more; what the network was is saved."""
 
 
 class Scored(NamedTuple):
@@ -96,6 +103,7 @@ class Learner(LightningModule):
         self.prior_bias = prior_bias
         self.resumed = False
         self._train, self._val, self._test = _Collected(), _Collected(), _Collected()
+        self._unchecked: list[tuple[Tensor, Tensor]] = []
         self.validated: Scored | None = None
         self.tested: Scored | None = None
         self.scores: dict[str, float] = {}
@@ -116,7 +124,28 @@ class Learner(LightningModule):
         logits = self(batch.hu)
         self._train.add(batch, logits)
         loss: Tensor = self.loss(logits, batch.labels)
+        self._unchecked.append((loss.detach(), batch.rows))
         return loss
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Once a step, when the device has all its work: to ask it after each batch would let it wait."""
+        losses, rows = zip(*self._unchecked, strict=True) if self._unchecked else ((), ())
+        self._unchecked.clear()
+        if losses and not bool(torch.stack(losses).isfinite().all()):
+            self._stop([(float(loss), some) for loss, some in zip(losses, rows, strict=True)])
+
+    def _stop(self, batches: list[tuple[float, Tensor]]) -> None:
+        """Raises NotFinite with the images of the first such batch; the weights are still those of before it."""
+        value, rows = next((loss, rows) for loss, rows in batches if not math.isfinite(loss))
+        images = self._data.index["image_id"].iloc[rows.cpu().numpy()]
+        path = Path(self.trainer.default_root_dir) / NOT_FINITE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(self.trainer._checkpoint_connector.dump_checkpoint(), path)  # not by all processes together
+        raise NotFinite(
+            f"the loss is {value} in step {self.global_step + 1} (epoch {self.current_epoch}); its batch's images are "
+            f"{', '.join(map(str, images))}. The state before this step is checkpoints/{NOT_FINITE} of the run. Lower "
+            "optimizer.lr, give trainer.gradient_clip_val=1, or look at these images"
+        )
 
     def on_train_epoch_end(self) -> None:
         self._log_scores("train", self._train.gather())

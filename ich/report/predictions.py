@@ -13,6 +13,7 @@ from jaxtyping import Float64
 from ich.ct.dicom import BadSlice
 from ich.data.labels import write_submission
 from ich.data.pseudonym import AS_THEY_ARE, Pseudonyms, write_names
+from ich.data.store.shard import whole
 from ich.data.threads import in_order
 from ich.errors import InputError
 from ich.findings import FINDINGS
@@ -133,13 +134,19 @@ def _table(named: Sequence[tuple[str, str]], probabilities: Float64[np.ndarray, 
 
 
 def write_predictions(predictions: Predictions, output: Path) -> None:
-    """probabilities.csv, rejected.csv, submission.csv; the submission has an image once that several files hold."""
+    """probabilities.csv, rejected.csv, submission.csv, each whole or not at all.
+
+    The submission has an image once that several files hold.
+    """
     probabilities, rejected, submission = (output / name for name in TABLES)
     table = predictions.probabilities
-    table.to_csv(probabilities, index=False, float_format="%.17g")
-    predictions.rejected.to_csv(rejected, index=False)
     images = table.drop_duplicates("image_id")
-    write_submission(submission, images["image_id"].tolist(), images[list(FINDINGS)].to_numpy())
+    with whole(probabilities) as file:
+        table.to_csv(file, index=False, float_format="%.17g")
+    with whole(rejected) as file:
+        predictions.rejected.to_csv(file, index=False)
+    with whole(submission) as file:
+        write_submission(file, images["image_id"].tolist(), images[list(FINDINGS)].to_numpy())
 
 
 def _list_files(source: Path, leave_out: Path | None) -> tuple[Path, list[Path]]:

@@ -27,6 +27,7 @@ from ich.data.module import HeadCT
 from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
 from ich.report import charts, figures
+from ich.report.comparison import COLUMNS, SLICES
 from ich.report.lightning_logger import RunLogger
 from ich.report.resume import Resumed, check_data, describe_machine, run_folder, tell_machine
 from ich.report.run_report import THESIS, Told, write_report
@@ -196,6 +197,7 @@ class RunRecorder(Callback):
         folds = self.folder / "folds.csv"
         data.folds[["image_id", "patient_id", "fold"]].to_csv(folds, index=False)
         self.run.log_file(folds)
+        self.run.log_file(write_slices(self.folder / SLICES, data))
         prevalence = self.folder / PREVALENCE
         pd.DataFrame({"label": FINDINGS, "prevalence": data.prevalence}).to_csv(prevalence, index=False)
         self.run.log_file(prevalence)
@@ -242,6 +244,14 @@ def describe_setting(cfg: DictConfig, data: HeadCT) -> dict[str, str]:
     if experiment in THESIS:
         setting["the thesis's own result"] = f"{THESIS[experiment]} (not measured with this code; docs/thesis.md)"
     return setting
+
+
+def write_slices(path: Path, data: HeadCT) -> Path:
+    """A row a slice, for `ich.compare`: image_id, pixels, fold, labels."""
+    table = data.folds[["image_id", "fold"]].assign(pixels=data.store.columns(["pixels"])["pixels"].to_numpy())
+    table[list(FINDINGS)] = data.labels
+    table[list(COLUMNS)].to_parquet(path, index=False)
+    return path
 
 
 def write_predictions(path: Path, data: HeadCT, scored: Scored) -> None:

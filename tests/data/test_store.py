@@ -115,7 +115,7 @@ def test_stopped_halfway_whole_shards_stay_and_the_next_try_reads_the_others_onl
 ) -> None:
     begun = begin_store(cohort, SMALL, cache=tmp_path / "cache", shard_bytes=TWO)
     begun.write_one(0)
-    with pytest.raises(BadStore, match=r"damaged: .*index\.parquet"):
+    with pytest.raises(BadStore, match=r"damaged: .*checksums\.json"):
         open_store(begun.folder)
     for name in ("0.dcm", "1.dcm"):
         (tmp_path / "in" / name).unlink()

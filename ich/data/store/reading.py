@@ -19,8 +19,9 @@ from ich.data.store.shard import pixels_file
 from ich.errors import InputError
 from ich.progress import Report
 
-FORMAT = 2
-DESCRIPTION, INDEX_FILE, REJECTED = "store.json", "index.parquet", "rejected.csv"
+FORMAT = 3
+DESCRIPTION, INDEX_FILE, REJECTED, CHECKSUMS = "store.json", "index.parquet", "rejected.csv", "checksums.json"
+"""The third holds the CRC-32 of the tables, of which one flipped bit would make another slice of one."""
 KNOWN = ["image_id", "series_id", "study_id", "patient_id", "position_mm", "warp_widened"]
 """What training asks of a slice. All columns of 752,803 rows take 300 MB, these 70."""
 WRITE_ANEW = "delete the folder, and it is written again"
@@ -124,15 +125,23 @@ def open_store(folder: Path, rows: Int64[np.ndarray, " n"] | None = None) -> Sto
     """A store that is whole. Its name is the digest of what it says of itself."""
     try:
         described = json.loads((folder / DESCRIPTION).read_text())
-        size, shards = int(described["geometry"]["size"]), int(described["shards"])
+        size, shards, digest = int(described["geometry"]["size"]), int(described["shards"]), digest_of(described)
+        _check_sums(folder)
         slices = pq.read_metadata(folder / INDEX_FILE).num_rows
         counts = [_count(pixels_file(folder, number), size) for number in range(shards)]
-        (folder / REJECTED).stat()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError, pa.ArrowException) as error:
         raise BadStore(f"{folder}: damaged: {error}; {WRITE_ANEW}") from error
-    if digest_of(described) != folder.name or sum(counts) != slices:
+    if digest != folder.name or sum(counts) != slices:
         raise BadStore(f"{folder}: damaged, or another cohort's; {WRITE_ANEW}")
     return Store(folder, size=size, counts=counts, rows=rows)
+
+
+def _check_sums(folder: Path) -> None:
+    """Raises ValueError where a table is not what was written."""
+    sums = json.loads((folder / CHECKSUMS).read_text())
+    for name in (INDEX_FILE, REJECTED):
+        if zlib.crc32((folder / name).read_bytes()) != sums[name]:
+            raise ValueError(f"{name} has another checksum")
 
 
 def _count(path: Path, size: int) -> int:

@@ -6,6 +6,7 @@ folder, so that what it holds is the same bytes however it came about.
 
 import json
 import os
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ich.ct.dicom import BadSlice, Slice
 from ich.ct.geometry import Geometry
 from ich.data.cohort import COLUMNS, Cohort, series_ranges
 from ich.data.store.reading import (
+    CHECKSUMS,
     DESCRIPTION,
     FORMAT,
     INDEX_FILE,
@@ -29,7 +31,7 @@ from ich.data.store.reading import (
     digest_of,
     open_store,
 )
-from ich.data.store.shard import COHORT, INDEX, REFUSAL, Entry, Shard, whole
+from ich.data.store.shard import COHORT, INDEX, REFUSAL, TABLE, Entry, Shard, whole
 from ich.data.threads import in_order
 from ich.progress import Report
 
@@ -213,14 +215,25 @@ class Unfinished:
             raise _unwritable(self.folder, error) from error
 
     def _merge(self) -> None:
-        table = pa.concat_tables([pq.read_table(shard.table) for shard in self.shards])
+        table = pa.concat_tables([_read_shard(shard) for shard in self.shards])
         readable = pc.is_null(table["reason"])
         rejected = table.filter(pc.invert(readable)).select(["file", *REFUSAL]).to_pandas()
         index = table.filter(readable).select(INDEX.names)
         if not index.num_rows:
             reason = rejected["reason"].iloc[0]
             raise BadStore(f"{self.cohort.root}: none of its {len(rejected)} slices can be read (first: {reason})")
-        with whole(self.folder / REJECTED) as file:
-            rejected.to_csv(file, index=False)
-        with whole(self.folder / INDEX_FILE) as file:
-            pq.write_table(index, file, row_group_size=ROW_GROUP)
+        packed = pa.BufferOutputStream()
+        pq.write_table(index, packed, row_group_size=ROW_GROUP)
+        contents = {REJECTED: rejected.to_csv(index=False).encode(), INDEX_FILE: packed.getvalue()}
+        sums = {name: zlib.crc32(content) for name, content in contents.items()}
+        # In this order: the index says that all is there.
+        for name, content in {CHECKSUMS: json.dumps(sums).encode(), **contents}.items():
+            with whole(self.folder / name) as file:
+                file.write(content)
+
+
+def _read_shard(shard: Shard) -> pa.Table:
+    try:
+        return pq.read_table(shard.table, schema=TABLE)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise BadStore(f"{shard.table}: damaged: {error}; delete it, and its slices are written again") from error
