@@ -1,8 +1,9 @@
-"""Save points from which a training goes on to the bit, and files that are written whole or not at all."""
+"""Save points from which a training goes on to the bit, and checkpoints that are written whole or not at all."""
 
-import contextlib
-import os
+import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,15 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-"""The newest save, and the one before it, for when the newest is damaged."""
+from ich.config import stop
+from ich.data.store.shard import whole
+from ich.model.learner import Learner
+
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
+"""The best network so far; the newest save, and the one before it, for when the newest is damaged."""
+
+HALF_DONE = "half_done"
+"""Of a save, and of no other checkpoint: what Lightning's own state lacks to go on in the middle of an epoch."""
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -20,84 +28,105 @@ class WholeFiles(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{path.name}.new")
-        try:
-            with aside.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            if path.name == LAST and path.exists():
-                path.replace(path.with_name(PREVIOUS))
-            aside.replace(path)
-            _sync_folder(path.parent)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
-            raise
+        content = io.BytesIO()  # so that a full disk is an OSError, and not whatever torch's writer makes of it
+        torch.save(checkpoint, content)
+        if path.name == LAST and path.exists():
+            path.replace(path.with_name(PREVIOUS))
+        with whole(path) as file:
+            file.write(content.getbuffer())
 
 
 class Saves(Callback):
     """Saves `last.ckpt` before each epoch but the first, after the last, and in between every so many steps or minutes.
 
-    In between means: after an optimizer step with no validation due, never inside an accumulation. Only there do
-    Lightning's own counters bring a resumed training to the same next step.
+    In between means: before a batch is trained on, when the one before ended an optimizer step. By then its validation
+    has been made and each scheduler has stepped, so that Lightning's counters lead a resumed training to this batch.
+    A SIGTERM waits for the next such place.
     """
 
     def __init__(self, folder: Path, *, every_n_steps: int | None, every_minutes: float | None) -> None:
         self.path = folder / LAST
         self.every_n_steps = every_n_steps
         self.every_minutes = every_minutes
+        self._saving = False
         self._step = 0
         self._time = time.monotonic()
+        self._callback_metrics: dict[str, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step, self._time = trainer.global_step, time.monotonic()
+        trainer._logger_connector._callback_metrics.update(self._callback_metrics)  # a scheduler may ask for them
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch and not trainer.fit_loop.restarting:
-            self._save_between_epochs(trainer)
+            with _as_before_an_epoch(trainer):
+                self._save(trainer)
+        self._stop_if_asked(trainer)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        loop = trainer.fit_loop.epoch_loop
-        inside = loop._should_accumulate()  # also false after an epoch's last batch, which is left to the epoch's end
-        if inside or batch_idx + 1 >= trainer.num_training_batches or not self._due(trainer):
-            return
-        self._save(trainer)
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> int | None:
+        if batch_idx == 0 or batch_idx % trainer.accumulate_grad_batches:
+            return None
+        if trainer.strategy.reduce_boolean_decision(self._due(trainer) or stop.asked(), all=False):
+            with _as_before_a_batch(trainer):
+                self._save(trainer)
+            self._stop_if_asked(trainer)
+        return None
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._save_between_epochs(trainer)
+        with _as_before_an_epoch(trainer):
+            self._save(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """What is half done; a best checkpoint is no save point and goes without."""
+        if self._saving:
+            assert isinstance(pl_module, Learner)
+            checkpoint[HALF_DONE] = pl_module.half_done() | {
+                "callback_metrics": {name: value.cpu() for name, value in trainer.callback_metrics.items()}
+            }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.training:
+            assert isinstance(pl_module, Learner)
+            pl_module.go_on(checkpoint[HALF_DONE])
+            self._callback_metrics = checkpoint[HALF_DONE]["callback_metrics"]
 
     def _due(self, trainer: Trainer) -> bool:
-        if trainer.fit_loop.epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
-            return False
         steps = self.every_n_steps is not None and trainer.global_step - self._step >= self.every_n_steps
         late = self.every_minutes is not None and time.monotonic() - self._time >= 60 * self.every_minutes
-        if trainer.world_size > 1:  # clocks differ, and every process takes part in a save
-            late = bool(trainer.strategy.broadcast(late)) if self.every_minutes is not None else False
         return steps or late
 
-    def _save_between_epochs(self, trainer: Trainer) -> None:
-        """Lightning clears an epoch's counters when the next begins; saved before, it would skip that epoch."""
-        loop = trainer.fit_loop.epoch_loop
-        loop.batch_progress.reset_on_run()
-        loop.scheduler_progress.reset_on_run()
-        loop.automatic_optimization.optim_progress.reset_on_run()
-        loop.val_loop.batch_progress.total.reset()
-        self._save(trainer)
-
     def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(self.path)
+        self._saving = True
+        try:
+            trainer.save_checkpoint(self.path)
+        finally:
+            self._saving = False
         self._step, self._time = trainer.global_step, time.monotonic()
 
+    def _stop_if_asked(self, trainer: Trainer) -> None:
+        if trainer.strategy.reduce_boolean_decision(stop.asked(), all=False):
+            stop.stop_now()
 
-def _sync_folder(folder: Path) -> None:
-    """A rename lasts once its folder is on the disk; Windows has no such call."""
-    if os.name == "nt":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+
+@contextmanager
+def _as_before_an_epoch(trainer: Trainer) -> Iterator[None]:
+    """Lightning clears an epoch's counters when the next begins; saved before, it would skip that epoch."""
+    loop = trainer.fit_loop.epoch_loop
+    loop.batch_progress.reset_on_run()
+    loop.scheduler_progress.reset_on_run()
+    loop.automatic_optimization.optim_progress.reset_on_run()
+    loop.val_loop.batch_progress.total.reset()
+    yield
+
+
+@contextmanager
+def _as_before_a_batch(trainer: Trainer) -> Iterator[None]:
+    """Lightning has counted the batch that is about to be trained on as ready."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    for counted in (progress.total, progress.current):
+        counted.ready -= 1
+    yield
+    for counted in (progress.total, progress.current):
+        counted.ready += 1

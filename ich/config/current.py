@@ -32,6 +32,14 @@ def typed_words() -> list[str]:
     return [str(word) for word in HydraConfig.get().overrides.task]
 
 
+def choices() -> dict[str, str]:
+    """The file that was chosen for each group."""
+    from hydra.core.hydra_config import HydraConfig
+
+    chosen = HydraConfig.get().runtime.choices
+    return {str(group): str(name) for group, name in chosen.items() if not str(group).startswith("hydra/")}
+
+
 def choice(group: str) -> str:
     """The file that was chosen for a group."""
     from hydra.core.hydra_config import HydraConfig

@@ -7,7 +7,7 @@ import platform
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -29,9 +29,28 @@ from ich.model.learner import MONITOR, Learner, Scored
 from ich.report import charts, figures
 from ich.report.comparison import COLUMNS, SLICES
 from ich.report.lightning_logger import RunLogger
-from ich.report.resume import Resumed, check_data, describe_machine, run_folder, tell_machine
+from ich.report.resume import (
+    CHOICES_TAG,
+    RECORD,
+    Resumed,
+    check_data,
+    describe_machine,
+    held,
+    run_folder,
+    tell_machine,
+)
 from ich.report.run_report import THESIS, Told, write_report
-from ich.report.tracking import DIGEST_TAG, SWEPT_TAG, Run, finished_child, log_model, open_run, swept_keys
+from ich.report.tracking import (
+    DIGEST_TAG,
+    SWEPT_TAG,
+    Run,
+    finished_child,
+    log_model,
+    open_run,
+    swept_keys,
+    unfinished_run,
+)
+from ich.saves import BEST, HALF_DONE, PREVIOUS
 
 SHEET = Path("figures", "validation.png")
 PREVALENCE = "prevalence.csv"
@@ -55,32 +74,47 @@ class Record:
 def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) -> Iterator[Record]:
     """Open the run in the one process that writes; what was learned is uploaded also after a failure.
 
-    The run's folder is there until it has finished, so that it can go on.
+    The run's folder stays until it has finished, so that it can go on.
     """
     if rank_zero_only.rank != 0:
         yield Record(folder=run_folder(cache, resumed.run_id if resumed else uuid.uuid4().hex))
         return
-    swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
-    tags = {DIGEST_TAG: config_digest(cfg)} | swept
-    again, params = (resumed.run_id, {}) if resumed else (None, compose.flat(cfg))
-    with open_run(name=_name(cfg), params=params, tags=tags, again=again) as run:
+    with ExitStack() as stack:
+        if resumed:  # before its state is touched
+            stack.enter_context(held(run_folder(cache, resumed.run_id), resumed.run_id))
+        run = stack.enter_context(_open(cfg, resumed))
         folder = run_folder(cache, run.id)
-        if resumed:
-            run.recall_metrics()
-        else:
-            run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+        if not resumed:
+            stack.enter_context(held(folder, run.id))
+        elif resumed.best and not (folder / BEST).exists():
+            shutil.copy(resumed.best, folder / BEST)
+        run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
         run.log_text(describe_environment(), "environment.txt")
-        folder.mkdir(parents=True, exist_ok=True)
-        logger = RunLogger(run)
+        logger = RunLogger(run, run.held_metrics() if resumed else None)
         recorder = RunRecorder(run, folder, logger)
         try:
             yield Record(folder=folder, logger=logger, recorder=recorder)
             if cfg.report:
-                recorder.log_report(cfg, logger.history)
+                recorder.log_report(cfg, resumed.choices if resumed else config.choices())
                 recorder.log_model()
         finally:
             recorder.upload()
-        shutil.rmtree(folder)
+    shutil.rmtree(folder)
+
+
+def _open(cfg: DictConfig, resumed: Resumed | None) -> AbstractContextManager[Run]:
+    if resumed:
+        at = resumed.checkpoint or "its beginning"
+        return open_run(name="", params={}, tags={"resumed": f"from {at}"}, again=resumed.run_id)
+    choices = config.choices()
+    swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
+    tags = {DIGEST_TAG: config_digest(cfg), CHOICES_TAG: json.dumps(choices)} | swept
+    return open_run(name=_name(cfg, choices), params=compose.flat(cfg), tags=tags)
+
+
+def unfinished_before(cfg: DictConfig) -> str | None:
+    """The newest run of this very configuration, where it has not finished."""
+    return unfinished_run(DIGEST_TAG, config_digest(cfg))
 
 
 def finished_before(cfg: DictConfig) -> str | None:
@@ -90,7 +124,8 @@ def finished_before(cfg: DictConfig) -> str | None:
 
 def config_digest(cfg: DictConfig) -> str:
     """Of a whole configuration, so that a job is known again."""
-    return hashlib.sha256(json.dumps(compose.plain(cfg), sort_keys=True).encode()).hexdigest()[:16]
+    said = {name: value for name, value in compose.plain(cfg).items() if name != "resume"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class RunRecorder(Callback):
@@ -123,13 +158,15 @@ class RunRecorder(Callback):
             self.validated = data, pl_module.validated
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        data: HeadCT = trainer.datamodule  # type: ignore[attr-defined]
+        """What a training that goes on needs; a best checkpoint is no save point and goes without."""
+        if HALF_DONE not in checkpoint:
+            return
         scored = self.validated[1] if self.validated else None
-        checkpoint["record"] = {
+        checkpoint[RECORD] = {
             "run_id": self.run.id,
-            "data": _digests(data),
-            "machine": describe_machine(str(trainer.precision)),
-            "history": {name: dict(values) for name, values in self.logger.history.items()},
+            "data": _digests(trainer.datamodule),  # type: ignore[attr-defined]
+            "machine": describe_machine(trainer, pl_module),
+            "told": [(epoch, dict(metrics)) for epoch, metrics in self.logger.told],
             "lowest": self.lowest,
             "best": dict(self.best),
             "best_epoch": self.best_epoch,
@@ -140,10 +177,12 @@ class RunRecorder(Callback):
         """Of a training that goes on: what it has told, told again where the run does not hold it."""
         if not trainer.training:
             return
-        kept, data = checkpoint["record"], trainer.datamodule  # type: ignore[attr-defined]
+        kept, data = checkpoint[RECORD], trainer.datamodule  # type: ignore[attr-defined]
         check_data(kept["data"], _digests(data))
-        tell_machine(kept["machine"], describe_machine(str(trainer.precision)))
-        self.logger.retell(kept["history"])
+        tell_machine(kept["machine"], describe_machine(trainer, pl_module))
+        self.logger.tell_again(kept["told"])
+        if not (self.folder / BEST).exists():  # as the checkpoint callback: the next validation is the best so far
+            return
         self.lowest, self.best, self.best_epoch = kept["lowest"], kept["best"], kept["best_epoch"]
         if kept["validated"]:
             self.validated = data, Scored(*(part.numpy() for part in kept["validated"]))
@@ -157,18 +196,19 @@ class RunRecorder(Callback):
 
     def log_model(self) -> None:
         """The best checkpoint as a model that MLflow can serve; a validation alone has none."""
-        best = self.folder / "best.ckpt"
+        best = self.folder / BEST
         if best.exists():
             log_model(self.run, best)
 
-    def log_report(self, cfg: DictConfig, history: Mapping[str, Mapping[int, float]]) -> None:
-        """report.html and what stands on it, as files."""
+    def log_report(self, cfg: DictConfig, choices: Mapping[str, str]) -> None:
+        """report.html and what stands on it, as files. `choices` are the names of the groups' files."""
         if not self.validated:
             return
         data, _ = self.validated
-        setting = describe_setting(cfg, data) | {"best epoch": f"{self.best_epoch}, by {MONITOR}"}
+        setting = describe_setting(cfg, data, choices) | {"best epoch": f"{self.best_epoch}, by {MONITOR}"}
         sheet = self._draw_sheet()
-        told = Told(name=_name(cfg), where=f"runs:/{self.run.id}", setting=setting, history=history, sheet=sheet)
+        where = f"runs:/{self.run.id}"
+        told = Told(name=_name(cfg, choices), where=where, setting=setting, history=self.logger.history, sheet=sheet)
         output = self.folder / "report"
         write_report(told, self.folder / "predictions", self.folder / PREVALENCE, output)
         for file in sorted(output.iterdir()):
@@ -187,7 +227,7 @@ class RunRecorder(Callback):
             self._draw_sheet()
         for file in sorted([*self.folder.glob("predictions/*"), *self.folder.glob("figures/*")]):
             self.run.log_file(file, file.parent.name)
-        for file in sorted(self.folder.glob("*.ckpt")):
+        for file in sorted({*self.folder.glob("*.ckpt")} - {self.folder / PREVIOUS}):
             self.run.log_file(file, "checkpoints")
 
     def _record_data(self, data: HeadCT) -> None:
@@ -226,18 +266,18 @@ def describe_environment() -> str:
     return "\n".join([*head, *packages]) + "\n"
 
 
-def describe_setting(cfg: DictConfig, data: HeadCT) -> dict[str, str]:
+def describe_setting(cfg: DictConfig, data: HeadCT, choices: Mapping[str, str]) -> dict[str, str]:
     """What was run and on whom, in words."""
-    experiment, parts = config.choice("experiment"), data.folds.groupby("fold")["patient_id"].nunique()
+    experiment, parts = choices.get("experiment"), data.folds.groupby("fold")["patient_id"].nunique()
     held_out = f"fold {data.source.fold} of {data.source.folds}" if data.source.folds_csv is None else "by folds.csv"
     setting = {
         "network": f"{cfg.model.name}, {'pretrained' if cfg.model.pretrained or cfg.model.weights else 'from scratch'}",
-        "window": f"{config.choice('window')}; context {config.choice('context')}",
-        "geometry": f"{config.choice('geometry')}, {data.store.size} pixels",
+        "window": f"{choices['window']}; context {choices['context']}",
+        "geometry": f"{choices['geometry']}, {data.store.size} pixels",
         "augmentation": config.choice("augment"),
-        "learning": f"{config.choice('optimizer')} at {cfg.optimizer.lr:g}, {config.choice('scheduler')}, loss "
-        f"{config.choice('loss')}, batches of {data.source.batch_size}, up to {cfg.trainer.max_epochs} epochs",
-        "data": f"{config.choice('data')}: {len(data.index):,} slices of {int(parts.sum()):,} patients; validation "
+        "learning": f"{choices['optimizer']} at {cfg.optimizer.lr:g}, {choices['scheduler']}, loss "
+        f"{choices['loss']}, batches of {data.source.batch_size}, up to {cfg.trainer.max_epochs} epochs",
+        "data": f"{choices['data']}: {len(data.index):,} slices of {int(parts.sum()):,} patients; validation "
         f"{held_out}; digest {data.cohort_digest}",
         "left out": "; ".join(data.notes) or "nothing",
     }
@@ -279,10 +319,10 @@ def draw_validation(path: Path, data: HeadCT, scored: Scored) -> None:
     charts.save(figures.sheet_figure(sheet), path)
 
 
-def _name(cfg: DictConfig) -> str:
+def _name(cfg: DictConfig, choices: Mapping[str, str]) -> str:
     """What the list of runs shows: in a sweep what is this job's own, else the network and its windows."""
     own = [f"{key}={_said(cfg, key)}" for key in swept_keys()]
-    return " ".join(own) or f"{cfg.model.name} {config.choice('window') if cfg.fit else 'validation'}"
+    return " ".join(own) or f"{cfg.model.name} {choices['window'] if cfg.fit else 'validation'}"
 
 
 def _said(cfg: DictConfig, key: str) -> object:

@@ -14,8 +14,8 @@ from ich.report.tracking.checkpoint import (
     UnknownCheckpoint,
     UnknownRun,
     find_run,
-    find_state,
     resolve_checkpoint,
+    unfinished_run,
 )
 from ich.report.tracking.model import log_model
 from ich.report.tracking.outbox import send_all
@@ -44,7 +44,6 @@ __all__ = [
     "UnknownCheckpoint",
     "UnknownRun",
     "find_run",
-    "find_state",
     "finished_child",
     "log_model",
     "open_run",
@@ -54,4 +53,5 @@ __all__ = [
     "send_all",
     "swept_keys",
     "ui_command",
+    "unfinished_run",
 ]

@@ -1,7 +1,7 @@
 """`runs:/ID` to the files it names: a checkpoint, predictions."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +49,14 @@ class KeptRun:
     def name(self) -> str:
         return str(self.run.info.run_name)
 
+    @property
+    def finished(self) -> bool:
+        return bool(self.run.info.status == "FINISHED")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return dict(self.run.data.tags)
+
     def file(self, artifact: str) -> Path | None:
         """A file of the run on this machine, downloaded where a server keeps it; None where the run has none such."""
         with failures_named():
@@ -70,10 +78,14 @@ def find_run(
     return KeptRun(client=client, run=run[0], cache=cache)
 
 
-def find_state(uri: str) -> tuple[str, bool, Callable[[str], Path | None]]:
-    """The id of a run, whether it has finished, and how to get one of its files. Raises UnknownRun, TrackingFailed."""
-    kept = find_run(uri, "config.yaml")
-    return kept.id, kept.run.info.status == "FINISHED", kept.file
+def unfinished_run(tag: str, value: str) -> str | None:
+    """The newest run with this tag, unless it has finished. Raises TrackingFailed."""
+    client = connect()
+    with failures_named():
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        order = ["attributes.start_time DESC"]
+        runs = client.search_runs(experiments, f"tags.{tag} = '{value}'", max_results=1, order_by=order)
+    return None if not runs or runs[0].info.status == "FINISHED" else str(runs[0].info.run_id)
 
 
 def resolve_checkpoint(uri: str, *, cache: Path = PROJECT / "cache" / "checkpoints") -> Path:

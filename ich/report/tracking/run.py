@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +46,10 @@ PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
 SOURCE_TAG = "mlflow.source.name"
 COMMIT_TAG = "mlflow.source.git.commit"
+CHANGED_TAG = "mlflow.source.git.dirty"
 
+OF_THE_FIRST = (SOURCE_TAG, COMMIT_TAG, CHANGED_TAG)
+"""Say what made a run, and stay when it goes on."""
 FAILURE_TAG = "failure"
 CLOSING_SECONDS = 60
 """How long the end of a run may take where the server does not answer."""
@@ -70,22 +74,19 @@ class Run:
         self._sender = Sender(self._send)
         self._outbox = Outbox(run_id)
         self._lost = False
-        self._told: set[tuple[str, int]] = set()
 
-    def recall_metrics(self) -> None:
-        """Of a run that goes on: what it holds is not told twice, whatever it told after its last save."""
+    def held_metrics(self) -> Counter[tuple[str, int]]:
+        """How many points of each metric and epoch the run holds. Raises TrackingFailed."""
         with failures_named():
-            for name in self._client.get_run(self.id).data.metrics:
-                self._told |= {(name, point.step) for point in self._client.get_metric_history(self.id, name)}
+            names = self._client.get_run(self.id).data.metrics
+            return Counter((name, one.step) for name in names for one in self._client.get_metric_history(self.id, name))
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
         """Metrics of one epoch; nan and infinity are kept as MLflow keeps them (infinity as the largest float)."""
         from mlflow.entities import Metric
 
         now = time.time_ns() // 1_000_000
-        new = {name: value for name, value in metrics.items() if (name, epoch) not in self._told}
-        self._told |= {(name, epoch) for name in new}
-        self._sender.add([Metric(name, float(value), now, epoch) for name, value in new.items()])
+        self._sender.add([Metric(name, float(value), now, epoch) for name, value in metrics.items()])
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """A copy of a file, under a folder of the run."""
@@ -219,7 +220,8 @@ def open_run(
     }
     with failures_named():
         if again:
-            client.update_run(again, status="RUNNING")
+            _reopen(client, again)
+            tags = {name: text for name, text in tags.items() if name not in OF_THE_FIRST}
         else:
             again = client.create_run(experiment_id(client, experiment), tags=tags, run_name=name).info.run_id
     run = Run(client, again)
@@ -236,6 +238,14 @@ def open_run(
         raise
     else:
         run.close("FINISHED")
+
+
+def _reopen(client: "mlflow.MlflowClient", run_id: str) -> None:
+    """RUNNING again, without what an earlier end said of it; what a server had not taken is told first."""
+    Outbox(run_id).send(client)
+    client.update_run(run_id, status="RUNNING")
+    for name in {FAILURE_TAG, NOTE_TAG} & client.get_run(run_id).data.tags.keys():
+        client.delete_tag(run_id, name)
 
 
 def outcome(error: BaseException) -> tuple[State, str]:
@@ -280,4 +290,4 @@ def code_version() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         return {}
     commit, dirty, _ = described.partition("-dirty")
-    return {COMMIT_TAG: commit, "mlflow.source.git.dirty": str(bool(dirty)).lower()}
+    return {COMMIT_TAG: commit, CHANGED_TAG: str(bool(dirty)).lower()}
