@@ -23,7 +23,7 @@ HALF_DONE = "half_done"
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes beside, fsyncs, renames: Lightning's own goes through the system's temporary folder, maybe another disk."""
+    """Writes beside, fsyncs, renames; Lightning goes through the system's temporary folder, maybe another disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         path = Path(path)
@@ -66,6 +66,7 @@ class Saves(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> int | None:
+        trainer.fit_loop._restarting = False  # else its first epoch ends without ReduceLROnPlateau
         if batch_idx == 0 or batch_idx % trainer.accumulate_grad_batches:
             return None
         if trainer.strategy.reduce_boolean_decision(self._due(trainer) or stop.asked(), all=False):
@@ -123,10 +124,13 @@ def _as_before_an_epoch(trainer: Trainer) -> Iterator[None]:
 
 @contextmanager
 def _as_before_a_batch(trainer: Trainer) -> Iterator[None]:
-    """Lightning has counted the batch that is about to be trained on as ready."""
+    """Lightning has counted the batch that is about to be trained on as ready, and knows whether it is the last."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
+    is_last = progress.is_last_batch
+    progress.increment_by(0, is_last_batch=False)
     for counted in (progress.total, progress.current):
         counted.ready -= 1
     yield
     for counted in (progress.total, progress.current):
         counted.ready += 1
+    progress.increment_by(0, is_last_batch=is_last)

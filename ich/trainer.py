@@ -157,7 +157,7 @@ class _EndOthers(Callback):
         launcher = trainer.strategy.launcher
         if isinstance(launcher, _SubprocessScriptLauncher):
             launcher.kill(signal.SIGINT)  # a SIGTERM would wait for the next save
-            launcher.procs.clear()  # Lightning watches them, and would kill this process before it has closed the record
+            launcher.procs.clear()  # Lightning watches them, and would kill this process while it closes the record
 
 
 class _Bar(RichProgressBar):

@@ -19,9 +19,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("setting", "cuts"),
     [
-        (Setting(), [(1,), (4,), (5, 10)]),
-        (Setting(accumulation=2, scheduler="step"), [(1,), (3,), (6,), (9,)]),
-        (Setting(every_n_steps=None), [(2,), (7, 11)]),
+        (Setting(validation=3), [(2,), (5, 7)]),
+        (Setting(accumulation=2, scheduler="onecycle"), [(4,), (6, 11)]),
+        (Setting(every_n_steps=None), [(2, 9)]),
     ],
 )
 def test_a_stopped_training_ends_in_the_same_bits(cache: Path, setting: Setting, cuts: list[tuple[int, ...]]) -> None:

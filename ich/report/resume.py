@@ -23,7 +23,7 @@ from ich.report.tracking import KeptRun, find_run
 from ich.saves import BEST, LAST, PREVIOUS
 
 AUTO = "auto"
-"""Go on with the newest unfinished run of this very configuration, or begin one: for a job that a cluster may requeue."""
+"""Go on with the newest unfinished run of this very configuration, or begin one: a cluster may requeue the job."""
 CHOICES_TAG = "choices"
 """Of a run: the file that was chosen for each group, by which its page names them."""
 WHERE = ("accelerator", "devices", "strategy", "num_nodes")
@@ -229,7 +229,7 @@ def _keys_of_experiment(name: str) -> Iterator[str]:
     yield from (default.group for default in files.defaults(file))
     said = yaml.safe_load(file.read_text(encoding="utf-8"))
     said.pop("defaults", None)
-    yield from compose.flat(OmegaConf.create(said))
+    yield from compose.flat(DictConfig(said))
 
 
 def _is_typed(name: str, typed: Sequence[str]) -> bool:
