@@ -79,7 +79,7 @@ class TrainerSettings:
             val_check_interval=self.val_check_interval,
             default_root_dir=folder,
             logger=logger or False,
-            callbacks=[*callbacks, _Best(folder), saves, _Bar(), _EndOthers()],
+            callbacks=[saves, *callbacks, _Best(folder), _Bar(), _EndOthers()],
             plugins=[WholeFiles()],
             num_sanity_val_steps=0,  # its scores would be half a validation
             log_every_n_steps=1,

@@ -36,6 +36,7 @@ WORDS = (
     "trainer.save_every_n_steps=1",
     "report=false",
 )
+WAYS = ("time", "time", "time", "write", "validation")
 TWICE = 0.4
 """So many trainings are killed again after they were resumed."""
 
@@ -79,6 +80,11 @@ class Bench:
     def runs(self) -> list[str]:
         """Newest first."""
         return [row[0] for row in self._ask("select run_uuid from runs order by start_time desc")]
+
+    def went_on(self, run: str) -> bool:
+        """Whether the last resume was from a save; a training may be killed before its first."""
+        found = self._ask("select value from tags where run_uuid = ? and key = 'resumed'", run)
+        return bool(found) and found[0][0].endswith(".ckpt")
 
     def left(self, run: str) -> Left:
         import torch
@@ -173,7 +179,7 @@ def in_a_validation(which: int) -> Callable[[], None]:
 
 def kill_once(bench: Bench, dice: random.Random, seconds: float, *words: str) -> tuple[str, bool]:
     """Where a training was to be killed, and whether that came before its end."""
-    way = dice.choice(["time", "time", "time", "write", "validation"])
+    way = dice.choice(WAYS)
     harm = None
     if way == "write":
         harm = in_a_write(dice.randint(1, 8), dice.choice(["before", "half", "after"]))
@@ -199,6 +205,7 @@ def try_one(bench: Bench, dice: random.Random, seconds: float, whole: Left) -> t
     code = wait(bench.start(resume))
     if code:
         return kills, [f"exit code {code}: {(bench.root / 'log.txt').read_text()[-2000:]}"]
+    kills["went on from a save"] += bench.went_on(new[0])
     after = [run for run in bench.runs() if run not in before]
     return kills, [*differences(whole, bench.left(new[0])), *([] if after == new else [f"runs {after}"])]
 
@@ -232,13 +239,15 @@ def main() -> int:
         whole, again = (bench.left(run) for run in bench.runs()[:2])
         assert not [*differences(whole, again)], "two whole trainings differ"
         begun = time.monotonic()
-        while sum(kills.values()) < wanted["kills"]:
+        while sum(kills[way] for way in set(WAYS)) < wanted["kills"]:
             some, found = try_one(bench, dice, seconds, whole)
             kills, trainings, wrong = kills + some, trainings + bool(some), wrong + bool(found)
             print(f"{dict(some)}: {found or 'the same'}", flush=True)
         minutes = (time.monotonic() - begun) / 60
         told = ", ".join(f"{count} {way}" for way, count in sorted(kills.items()))
-        print(f"{sum(kills.values())} kills ({told}) of {trainings} trainings in {minutes:.1f} min: {wrong} differ")
+        print(
+            f"{sum(kills[way] for way in set(WAYS))} kills ({told}) of {trainings} trainings in {minutes:.1f} min: {wrong} differ"
+        )
     finally:
         shutil.rmtree(root)
     return int(wrong > 0)
