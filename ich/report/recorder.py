@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import os
-import platform
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +36,8 @@ from ich.report.resume import (
     run_folder,
     tell_machine,
 )
-from ich.report.run_report import THESIS, Told, write_report
+from ich.report.run_report import Told, write_report
+from ich.report.setting import describe_environment, describe_setting
 from ich.report.tracking import (
     DIGEST_TAG,
     SWEPT_TAG,
@@ -253,37 +251,6 @@ def _digests(data: HeadCT) -> dict[str, str]:
     rows = [data.train_rows, data.val_rows, data.test_rows]
     parts = hashlib.sha256(b"|".join(part.astype(np.int64).tobytes() for part in rows)).hexdigest()[:16]
     return {"cohort": data.cohort_digest, "store": data.store.digest, "folds": parts}
-
-
-def describe_environment() -> str:
-    """Python, system, devices, and every package with its version, as pip takes it."""
-    devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    packages = sorted({f"{one.metadata['Name']}=={one.version}" for one in distributions()}, key=str.lower)
-    head = [
-        f"# Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} processors",
-        f"# {', '.join(devices) or 'no GPU'}",
-    ]
-    return "\n".join([*head, *packages]) + "\n"
-
-
-def describe_setting(cfg: DictConfig, data: HeadCT, choices: Mapping[str, str]) -> dict[str, str]:
-    """What was run and on whom, in words."""
-    experiment, parts = choices.get("experiment"), data.folds.groupby("fold")["patient_id"].nunique()
-    held_out = f"fold {data.source.fold} of {data.source.folds}" if data.source.folds_csv is None else "by folds.csv"
-    setting = {
-        "network": f"{cfg.model.name}, {'pretrained' if cfg.model.pretrained or cfg.model.weights else 'from scratch'}",
-        "window": f"{choices['window']}; context {choices['context']}",
-        "geometry": f"{choices['geometry']}, {data.store.size} pixels",
-        "augmentation": config.choice("augment"),
-        "learning": f"{choices['optimizer']} at {cfg.optimizer.lr:g}, {choices['scheduler']}, loss "
-        f"{choices['loss']}, batches of {data.source.batch_size}, up to {cfg.trainer.max_epochs} epochs",
-        "data": f"{choices['data']}: {len(data.index):,} slices of {int(parts.sum()):,} patients; validation "
-        f"{held_out}; digest {data.cohort_digest}",
-        "left out": "; ".join(data.notes) or "nothing",
-    }
-    if experiment in THESIS:
-        setting["the thesis's own result"] = f"{THESIS[experiment]} (not measured with this code; docs/thesis.md)"
-    return setting
 
 
 def write_slices(path: Path, data: HeadCT) -> Path:

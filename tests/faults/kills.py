@@ -245,9 +245,8 @@ def main() -> int:
             print(f"{dict(some)}: {found or 'the same'}", flush=True)
         minutes = (time.monotonic() - begun) / 60
         told = ", ".join(f"{count} {way}" for way, count in sorted(kills.items()))
-        print(
-            f"{sum(kills[way] for way in set(WAYS))} kills ({told}) of {trainings} trainings in {minutes:.1f} min: {wrong} differ"
-        )
+        killed = sum(kills[way] for way in set(WAYS))
+        print(f"{killed} kills ({told}) of {trainings} trainings in {minutes:.1f} min: {wrong} differ")
     finally:
         shutil.rmtree(root)
     return int(wrong > 0)
