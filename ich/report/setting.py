@@ -31,7 +31,7 @@ def describe_setting(cfg: DictConfig, data: HeadCT, choices: Mapping[str, str]) 
         "network": f"{cfg.model.name}, {'pretrained' if cfg.model.pretrained or cfg.model.weights else 'from scratch'}",
         "window": f"{choices['window']}; context {choices['context']}",
         "geometry": f"{choices['geometry']}, {data.store.size} pixels",
-        "augmentation": config.choice("augment"),
+        "augmentation": choices["augment"],
         "learning": f"{choices['optimizer']} at {cfg.optimizer.lr:g}, {choices['scheduler']}, loss "
         f"{choices['loss']}, batches of {data.source.batch_size}, up to {cfg.trainer.max_epochs} epochs",
         "data": f"{choices['data']}: {len(data.index):,} slices of {int(parts.sum()):,} patients; validation "
