@@ -5,7 +5,7 @@ import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +13,12 @@ from annotated_types import Ge, Lt
 from omegaconf import DictConfig
 
 from ich import config
-from ich.config.paths import CHECKPOINT
+from ich.config.paths import CHECKPOINT, RESUMABLE
 
 if TYPE_CHECKING:
     from ich.data.module import HeadCT
     from ich.model.learner import Learner
+    from ich.report.resume import Resumed
 
 # torch and mlflow are imported where they are used, so that --help and --cfg need neither.
 
@@ -29,21 +30,31 @@ class Keys:
     seed: Annotated[int, Ge(0), Lt(2**32)]
     checkpoint: Annotated[str, CHECKPOINT] | None
     fit: bool
+    resume: Annotated[str, RESUMABLE] | None
     report: bool
     system_metrics: bool
 
     def __post_init__(self) -> None:
         if not self.fit and self.checkpoint is None:
             raise ValueError("fit=false validates a checkpoint; give checkpoint=runs:/ID or a file")
+        if not self.fit and self.resume is not None:
+            raise ValueError("resume goes on with a training, fit=false validates; leave one of them out")
 
 
 def train(cfg: DictConfig) -> None:
     """Build, fit, report; compose and check are done by now."""
+    from pytorch_lightning.utilities import rank_zero_only
+
     from ich.config.signature import build
     from ich.report.recorder import finished_before, record_run
     from ich.report.summary import show_results, show_settings
     from ich.trainer import TrainerSettings, faults_named, run_as_own_process
 
+    if resumed := find_stopped(cfg):
+        cfg = resumed.configuration(cfg, config.typed_words(), keys=Keys)
+        if resumed.has_ended(cfg):
+            rank_zero_only(print)(f"run {resumed.run_id} has finished; nothing is left to do", flush=True)
+            return
     if done := finished_before(cfg):
         print(f"this job has finished in run {done} already and is passed over")
         return
@@ -51,16 +62,35 @@ def train(cfg: DictConfig) -> None:
     if config.is_sweep_job() and settings.num_processes > 1:
         run_as_own_process(config.job_command())
         return
-    data, learner = build_data(cfg), build_learner(cfg)
+    start = resumed.checkpoint if resumed else None
+    data, learner = build_data(cfg), build_learner(cfg, weights_follow=start is not None)
     show_settings(learner)
-    with record_run(cfg, cache=data.source.cache) as record:
+    with record_run(cfg, cache=data.source.cache, resumed=resumed) as record:
         trainer = settings.create(folder=record.folder, callbacks=record.callbacks, logger=record.logger)
         with faults_named(record.folder):
-            (trainer.fit if cfg.fit else trainer.validate)(learner, datamodule=data)
+            if cfg.fit:
+                with config.sigterm_waits():  # for a save
+                    trainer.fit(learner, datamodule=data, ckpt_path=start, weights_only=True)
+            else:
+                trainer.validate(learner, datamodule=data)
             if len(data.test_rows):  # the best checkpoint's, as all predictions of a run
                 best = "best" if cfg.fit else None
                 trainer.test(learner, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
     show_results(record, data)
+
+
+def find_stopped(cfg: DictConfig) -> "Resumed | None":
+    """The run that `resume` names; with `auto` the newest unfinished one of this configuration, or none."""
+    from ich.report.recorder import unfinished_before
+    from ich.report.resume import AUTO, CannotResume, find_resumed
+
+    asked = cfg.resume
+    if asked == AUTO:
+        unfinished = unfinished_before(cfg)
+        asked = f"runs:/{unfinished}" if unfinished else None
+    elif asked is not None and config.is_sweep_job():
+        raise CannotResume(f"resume={asked} is one run and -m are many: leave -m out, or give resume={AUTO}")
+    return find_resumed(asked, cache=Path(cfg.data.cache)) if asked else None
 
 
 def build_data(cfg: DictConfig) -> "HeadCT":
@@ -78,8 +108,11 @@ def build_data(cfg: DictConfig) -> "HeadCT":
     )
 
 
-def build_learner(cfg: DictConfig) -> "Learner":
-    """The classifier and how it learns, from the groups model, window, context, loss, optimizer and scheduler."""
+def build_learner(cfg: DictConfig, *, weights_follow: bool = False) -> "Learner":
+    """The classifier and how it learns, from the groups model, window, context, loss, optimizer and scheduler.
+
+    `weights_follow`: a save brings them, so that none are fetched or read.
+    """
     from pytorch_lightning import seed_everything
 
     from ich.config.compose import plain
@@ -87,11 +120,13 @@ def build_learner(cfg: DictConfig) -> "Learner":
     from ich.model.classifier import HemorrhageClassifier
     from ich.model.learner import Learner
     from ich.predictor import load_checkpoint, load_weights
+    from ich.report.resume import FROM_SAVE
     from ich.report.tracking import resolve_checkpoint
 
     seed_everything(cfg.seed, workers=True, verbose=False)
-    classifier = HemorrhageClassifier(backbone=build(cfg.model), window=build(cfg.window), context=build(cfg.context))
-    if cfg.checkpoint is not None:
+    backbone = replace(build(cfg.model), **FROM_SAVE) if weights_follow else build(cfg.model)
+    classifier = HemorrhageClassifier(backbone=backbone, window=build(cfg.window), context=build(cfg.context))
+    if cfg.checkpoint is not None and not weights_follow:
         path = resolve_checkpoint(cfg.checkpoint)
         state = load_checkpoint(path)
         load_weights(classifier, state, path)

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
@@ -20,6 +20,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from ich.errors import InputError
 from ich.model.learner import MONITOR
 from ich.progress import counted
+from ich.saves import BEST, Saves, WholeFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,9 @@ class TrainerSettings:
     accumulate_grad_batches: Annotated[int, Ge(1)] = 1
     gradient_clip_val: Annotated[float, Gt(0)] | None = None
     num_nodes: Annotated[int, Ge(1)] = 1
+    val_check_interval: Annotated[int, Ge(1)] | Annotated[float, Gt(0), Le(1)] = 1.0
+    save_every_n_steps: Annotated[int, Ge(1)] | None = None
+    save_every_minutes: Annotated[float, Gt(0)] | None = None
 
     def __post_init__(self) -> None:
         if self.accelerator == "gpu" and not torch.cuda.is_available():
@@ -59,6 +63,7 @@ class TrainerSettings:
     def create(self, *, folder: Path, callbacks: Sequence[Callback], logger: Logger | None) -> Trainer:
         """The trainer; `folder` gets best.ckpt (lowest MONITOR) and last.ckpt."""
         _quiet()
+        saves = Saves(folder, every_n_steps=self.save_every_n_steps, every_minutes=self.save_every_minutes)
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if self.on_gpu else "32-true"
@@ -71,9 +76,11 @@ class TrainerSettings:
             max_epochs=self.max_epochs,
             accumulate_grad_batches=self.accumulate_grad_batches,
             gradient_clip_val=self.gradient_clip_val,
+            val_check_interval=self.val_check_interval,
             default_root_dir=folder,
             logger=logger or False,
-            callbacks=[_checkpoints(folder), _Bar(), _EndOthers(), *callbacks],
+            callbacks=[saves, *callbacks, _Best(folder), _Bar(), _EndOthers()],
+            plugins=[WholeFiles()],
             num_sanity_val_steps=0,  # its scores would be half a validation
             log_every_n_steps=1,
             use_distributed_sampler=False,  # it pads; ich.data.module shares rows out unpadded
@@ -149,7 +156,8 @@ class _EndOthers(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         launcher = trainer.strategy.launcher
         if isinstance(launcher, _SubprocessScriptLauncher):
-            launcher.kill(signal.SIGTERM)
+            launcher.kill(signal.SIGINT)  # a SIGTERM would wait for the next save
+            launcher.procs.clear()  # Lightning watches them, and would kill this process while it closes the record
 
 
 class _Bar(RichProgressBar):
@@ -168,16 +176,28 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated")
     warnings.filterwarnings("ignore", message=".*does not have many workers")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a run goes on
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # ich.data.module asks the counters
     warnings.filterwarnings("ignore", message=".*sync_dist=True")  # scores are over all processes' rows already
 
 
-def _checkpoints(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
-        monitor=MONITOR,
-        mode="min",
-        save_top_k=1,
-        save_last=True,
-        enable_version_counter=False,
-    )
+class _Best(ModelCheckpoint):
+    """best.ckpt of the lowest MONITOR, also where a training goes on in another folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename=Path(BEST).stem,
+            monitor=MONITOR,
+            mode="min",
+            save_top_k=1,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        path = Path(str(self.dirpath)) / BEST
+        if not path.exists():  # the next validation is the best so far
+            return
+        score = state_dict["best_model_score"]
+        own = {"dirpath": self.dirpath, "best_model_path": str(path), "kth_best_model_path": str(path)}
+        super().load_state_dict(state_dict | own | {"best_k_models": {str(path): score} if score is not None else {}})

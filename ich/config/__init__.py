@@ -24,7 +24,17 @@
 Hydra, pydantic and torch are imported on use: `--help` needs none of them.
 """
 
-from ich.config.current import choice, is_sweep_job, job_command, job_words
+from ich.config.current import choice, choices, is_sweep_job, job_command, job_words, typed_words
 from ich.config.launch import launch
+from ich.config.stop import sigterm_waits
 
-__all__ = ["choice", "is_sweep_job", "job_command", "job_words", "launch"]
+__all__ = [
+    "choice",
+    "choices",
+    "is_sweep_job",
+    "job_command",
+    "job_words",
+    "launch",
+    "sigterm_waits",
+    "typed_words",
+]

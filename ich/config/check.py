@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ich.config import compose, names, signature, target, trial, values
+from ich.config import compose, files, names, signature, target, trial, values
 from ich.config.compose import Job
 from ich.config.mended import mended
 from ich.config.mistakes import COMMAND_LINE, BadConfig, Mistake, nearest
@@ -88,6 +88,18 @@ def from_plain(settings: dict[str, Any], groups: Sequence[str] = FROM_CHECKPOINT
     if mistakes:
         raise BadConfig(mistakes)
     return nodes
+
+
+def whole(settings: dict[str, Any], *, name: str, keys: type, conf: Path) -> None:
+    """A whole configuration that a run or its checkpoint kept, checked as a command line is. Raises BadConfig."""
+    groups = {default.group for default in files.defaults(conf / f"{name}.yaml")} - {"experiment"}
+    mistakes: list[Mistake] = []
+    _check_keys(settings, keys, groups, mistakes)
+    missing = sorted(groups - settings.keys())
+    mistakes += [Mistake(key=group, what="this group is missing") for group in missing]
+    _check_groups(settings, sorted(groups), mistakes)
+    if mistakes:
+        raise BadConfig(mistakes)
 
 
 def _jobs(overrides: Sequence[Override], conf: Path) -> Iterator[tuple[Override, ...]]:

@@ -33,6 +33,21 @@ def job_command() -> list[str]:
     return [sys.executable, str(Path(sys.argv[0]).resolve()), *hydra.overrides.task, folder]
 
 
+def typed_words() -> list[str]:
+    """The overrides of the command line."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return [str(word) for word in HydraConfig.get().overrides.task]
+
+
+def choices() -> dict[str, str]:
+    """The file that was chosen for each group."""
+    from hydra.core.hydra_config import HydraConfig
+
+    chosen = HydraConfig.get().runtime.choices
+    return {str(group): str(name) for group, name in chosen.items() if not str(group).startswith("hydra/")}
+
+
 def choice(group: str) -> str:
     """The file that was chosen for a group."""
     from hydra.core.hydra_config import HydraConfig

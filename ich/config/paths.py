@@ -10,16 +10,16 @@ from typing import Literal
 class Existing:
     """`Annotated[Path, Existing(kind="file", way_out="give …")]`: what is not there is a mistake of the command.
 
-    What begins with `besides` names something else than a path, such as runs:/ID.
+    What begins with `besides` (one or several) names something else than a path, such as runs:/ID.
     """
 
     kind: Literal["file", "folder", "file or folder"]
     way_out: str
-    besides: str | None = None
+    besides: str | tuple[str, ...] = ()
 
     def objection(self, value: str) -> str:
         """What is wrong with a value, or nothing."""
-        if self.besides is not None and value.startswith(self.besides):
+        if value.startswith(self.besides):
             return ""
         path = Path(value)
         try:
@@ -35,6 +35,10 @@ class Existing:
 
 CHECKPOINT = Existing(
     kind="file", way_out="give one that train.py wrote, or runs:/ID of a run that has one", besides="runs:/"
+)
+
+RESUMABLE = Existing(
+    kind="file", way_out="give runs:/ID of a run, a last.ckpt that train.py wrote, or auto", besides=("runs:/", "auto")
 )
 
 

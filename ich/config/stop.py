@@ -1,10 +1,11 @@
-"""Ctrl-C and SIGTERM as one exception."""
+"""Ctrl-C and SIGTERM as one exception; a SIGTERM can be asked to wait for a place where a training may be left."""
 
 import contextlib
 import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -23,6 +24,18 @@ class Stopped(BaseException):
         self.code = 128 + number
 
 
+@dataclass(slots=True)
+class _Signals:
+    """What has come so far; a process has its signals once."""
+
+    count: int = 0
+    waits: bool = False
+    asked: bool = False
+
+
+_come = _Signals()
+
+
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
     """The first signal raises Stopped where the program is; the next is ignored, so that the record can be closed.
@@ -33,14 +46,16 @@ def stoppable() -> Iterator[None]:
     if inside or threading.current_thread() is not threading.main_thread():
         yield
         return
-    count = 0
+    _come.count = 0
 
     def stop(number: int, _: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        if count == 1:
+        if _come.waits and number == signal.SIGTERM and not _come.asked:
+            _come.asked = True
+            return
+        _come.count += 1
+        if _come.count == 1:
             raise Stopped(number)
-        if count >= PATIENCE:
+        if _come.count >= PATIENCE:
             os._exit(128 + number)
 
     before = {number: signal.signal(number, stop) for number in SIGNALS}
@@ -49,3 +64,26 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def sigterm_waits() -> Iterator[None]:
+    """In the block a first SIGTERM only asks, and whoever finds it `asked` ends by `stop_now`; else the block's end."""
+    _come.waits, _come.asked = True, False
+    try:
+        yield
+    finally:
+        _come.waits = False
+    if _come.asked:
+        stop_now()
+
+
+def asked() -> bool:
+    """Whether a SIGTERM waits."""
+    return _come.asked
+
+
+def stop_now() -> None:
+    """Raises Stopped for the SIGTERM that this process or another of the training has got."""
+    _come.waits, _come.count = False, 1
+    raise Stopped(signal.SIGTERM)

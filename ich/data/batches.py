@@ -1,6 +1,6 @@
 """Batches of HU from a store: which rows, in which order, and read ahead of the training."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import cv2
@@ -118,14 +118,27 @@ class ReadAhead:
 
 
 class TrainBatches(Sampler[Draw]):
-    """Every row once an epoch in an order of its own; each process takes its share of each global batch."""
+    """Every row once an epoch in an order of its own; each process takes its share of each global batch.
 
-    def __init__(self, rows: np.ndarray, batch_size: int, seed: int, rank: int, processes: int) -> None:
+    `position` says where to begin, as (epoch, batches done), and is asked when the first batch is drawn: Lightning sets
+    the epoch of a resumed training only after worker processes have begun to read.
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        processes: int,
+        position: Callable[[], tuple[int, int]] | None = None,
+    ) -> None:
         self.rows = rows
         self.batch_size = batch_size
         self.seed = seed
         self.rank, self.processes = rank, processes
         self.epoch = 0
+        self.position = position
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -135,11 +148,12 @@ class TrainBatches(Sampler[Draw]):
         return len(self.rows) // self.batch_size
 
     def __iter__(self) -> Iterator[Draw]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
+        epoch, done = self.position() if self.position else (self.epoch, 0)
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
         share = self.batch_size // self.processes
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
+        for start in range(done * self.batch_size, len(self) * self.batch_size, self.batch_size):
             first = start + self.rank * share
-            yield Draw(order[first : first + share], self.epoch)
+            yield Draw(order[first : first + share], epoch)
 
 
 class ValBatches(Sampler[Draw]):

@@ -124,7 +124,8 @@ class HeadCT(LightningDataModule):
     def train_dataloader(self) -> ReadAhead | DataLoader[Batch]:
         self._check_batch_size()
         rank, processes = self._place()
-        batches = TrainBatches(self._repeated_train_rows(), self.source.batch_size, self.seed, rank, processes)
+        rows, position = self._repeated_train_rows(), self._position if self.trainer else None
+        batches = TrainBatches(rows, self.source.batch_size, self.seed, rank, processes, position)
         return self._loader(batches)
 
     def _check_batch_size(self) -> None:
@@ -149,6 +150,12 @@ class HeadCT(LightningDataModule):
     def _repeated_train_rows(self) -> Int64[np.ndarray, " n"]:
         times = np.where(self.labels == 1, self.source.repeat.times, 1).max(axis=1)
         return np.repeat(self.train_rows, times[self.train_rows])
+
+    def _position(self) -> tuple[int, int]:
+        """Epoch and batches done of it: of the trainer's own counters, which a checkpoint brings back."""
+        assert self.trainer is not None
+        loop = self.trainer.fit_loop
+        return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.processed
 
     def _place(self) -> tuple[int, int]:
         """This process's rank and the number of processes."""

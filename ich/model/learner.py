@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,10 @@ class TooShort(InputError):
     """A training with fewer steps than its scheduler has phases."""
 
 
+class OtherLength(InputError):
+    """A training that goes on for longer or shorter than its scheduler was made for."""
+
+
 class NotFinite(InputError):
     """A loss that is no number any more; what the network was is saved."""
 
@@ -45,17 +49,32 @@ class Scored(NamedTuple):
     labels: UInt8[np.ndarray, "n 6"]
 
 
+Share = tuple[Tensor, Tensor, Tensor]
+"""Rows, logits and labels of slices that one process has seen."""
+
+
 @dataclass(slots=True)
 class _Collected:
-    batches: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+    batches: list[Share] = field(default_factory=list)
 
     def add(self, batch: Batch, logits: Tensor) -> None:
         self.batches.append((batch.rows, logits.detach(), batch.labels))
 
+    def shares(self) -> list[Share | None]:
+        """What each process has seen; None of one that has seen nothing."""
+        own = tuple(torch.cat([part.cpu() for part in parts]) for parts in zip(*self.batches, strict=True))
+        return _from_all_processes(own if self.batches else None)
+
+    def restore(self, shares: Sequence[Share | None], rank: int, processes: int) -> None:
+        """This process's share; all of it in the first where there were more or fewer processes."""
+        same = len(shares) == processes
+        own = [shares[rank]] if same else shares if rank == 0 else []
+        self.batches = [share for share in own if share is not None]
+
     def gather(self) -> Scored:
         """The rows of every process, each once, sorted; and forget them."""
         rows, logits, labels = (
-            (torch.cat(parts).cpu().numpy() for parts in zip(*self.batches, strict=True))
+            (torch.cat([part.cpu() for part in parts]).numpy() for parts in zip(*self.batches, strict=True))
             if self.batches
             else (np.zeros(0, np.int64), np.zeros((0, 6)), np.zeros((0, 6)))
         )
@@ -92,6 +111,7 @@ class Learner(LightningModule):
         self.scheduler = scheduler
         self.settings = settings
         self.prior_bias = prior_bias
+        self.resumed = False
         self._train, self._val, self._test = _Collected(), _Collected(), _Collected()
         self._unchecked: list[tuple[Tensor, Tensor]] = []
         self.validated: Scored | None = None
@@ -102,8 +122,13 @@ class Learner(LightningModule):
         return self.classifier(hu)
 
     def on_fit_start(self) -> None:
-        if self.prior_bias:
+        if self.prior_bias and not self.resumed:
             self.classifier.start_at(torch.from_numpy(self._data.prevalence).float())
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout draws from (seed, epoch, batch, process), so that a resumed training draws the same."""
+        place = (self._data.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch.hu)
@@ -160,7 +185,7 @@ class Learner(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(_parameter_groups(self.classifier))
-        length = {name: self._total_steps() for name in TOTAL_STEPS if _is_open(self.scheduler, name)}
+        length = self._length()
         try:
             scheduler = self.scheduler(optimizer, **length)
         except (ValueError, ZeroDivisionError) as error:  # OneCycleLR divides by its phases' lengths
@@ -175,6 +200,25 @@ class Learner(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["settings"] = self.settings
+
+    def half_done(self) -> dict[str, Any]:
+        """What a training that goes on needs besides Lightning's own state, in plain types; asked of all processes."""
+        return {"seen": self._train.shares(), "scores": dict(self.scores), "length": self._length()}
+
+    def go_on(self, half_done: dict[str, Any]) -> None:
+        """As it was when `half_done` told it. Raises OtherLength."""
+        if half_done["length"] != self._length():
+            raise OtherLength(
+                f"the scheduler was laid out for {half_done['length']} of the whole training, now it would be "
+                f"{self._length()}: leave trainer.max_epochs as it was, or start a new run from these weights"
+            )
+        self.resumed = True
+        self.scores = half_done["scores"]
+        self._train.restore(half_done["seen"], self.global_rank, self.trainer.world_size)
+
+    def _length(self) -> dict[str, int]:
+        """What a scheduler is told of the length of the training."""
+        return {name: self._total_steps() for name in TOTAL_STEPS if _is_open(self.scheduler, name)}
 
     @property
     def _data(self) -> HeadCT:
@@ -200,9 +244,9 @@ def _is_open(partial: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(partial).parameters and name not in getattr(partial, "keywords", {})
 
 
-def _from_all_processes(share: Scored) -> list[Scored]:
+def _from_all_processes(share: Any) -> list[Any]:
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [share]
-    shares: list[Scored] = [share] * torch.distributed.get_world_size()
+    shares = [share] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(shares, share)
     return shares

@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-import os
-import platform
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,19 +18,21 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from ich import config, metric
+from ich import config
 from ich.calibration import Calibration
 from ich.config import compose
 from ich.data.module import HeadCT
 from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
-from ich.report import charts, figures
 from ich.report.calibrated import calibrate, calibrated_scores
-from ich.report.comparison import COLUMNS, SLICES
+from ich.report.comparison import SLICES
 from ich.report.layouts import HEADERS, write_headers
 from ich.report.lightning_logger import RunLogger
 from ich.report.rescue import rescue_others, run_folder, upload_folder
-from ich.report.run_report import THESIS, Files, Told, write_report
+from ich.report.resume import CHOICES_TAG, RECORD, Resumed, check_data, describe_machine, held, tell_machine
+from ich.report.run_files import draw_validation, write_predictions, write_slices
+from ich.report.run_report import Files, Told, write_report
+from ich.report.setting import describe_environment, describe_setting
 from ich.report.tracking import (
     DIGEST_TAG,
     SWEPT_TAG,
@@ -42,9 +42,10 @@ from ich.report.tracking import (
     open_run,
     swept_keys,
     system_metrics,
+    unfinished_run,
 )
+from ich.saves import BEST, HALF_DONE
 
-BEST = "best.ckpt"
 SHEET = Path("figures", "validation.png")
 PREVALENCE = "prevalence.csv"
 """The training fold's, by label: what the floor is made of."""
@@ -64,30 +65,53 @@ class Record:
 
 
 @contextmanager
-def record_run(cfg: DictConfig, *, cache: Path) -> Iterator[Record]:
-    """Open the run in the one process that writes; what was learned is uploaded also after a failure."""
+def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) -> Iterator[Record]:
+    """Open the run in the one process that writes; what was learned is uploaded also after a failure.
+
+    The run's folder stays until it has finished, so that it can go on.
+    """
     if rank_zero_only.rank != 0:
-        yield Record(folder=run_folder(cache, uuid.uuid4().hex))
+        yield Record(folder=run_folder(cache, resumed.run_id if resumed else uuid.uuid4().hex))
         return
-    swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
-    tags = {DIGEST_TAG: config_digest(cfg)} | swept
-    command = config.job_words() if config.is_sweep_job() else None
-    with open_run(name=_name(cfg), params=compose.flat(cfg), tags=tags, command=command) as run:
+    with ExitStack() as stack:
+        if resumed:  # before its state is touched
+            stack.enter_context(held(run_folder(cache, resumed.run_id), resumed.run_id))
+        run = stack.enter_context(_open(cfg, resumed))
+        folder = run_folder(cache, run.id)
+        if not resumed:
+            stack.enter_context(held(folder, run.id))
+        elif resumed.best and not (folder / BEST).exists():
+            shutil.copy(resumed.best, folder / BEST)
+        rescue_others()
         run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
         run.log_text(describe_environment(), "environment.txt")
-        folder = run_folder(cache, run.id)
-        folder.mkdir(parents=True)
-        rescue_others()
-        recorder, logger = RunRecorder(run, folder), RunLogger(run)
+        logger = RunLogger(run, run.held_metrics() if resumed else None)
+        recorder = RunRecorder(run, folder, logger)
         try:
             with system_metrics(run) if cfg.system_metrics else nullcontext():
                 yield Record(folder=folder, logger=logger, recorder=recorder)
             if cfg.report:
-                recorder.log_report(cfg, logger.history)
+                recorder.log_report(cfg, resumed.choices if resumed else config.choices())
                 recorder.log_model()
         finally:
             recorder.upload()
-            shutil.rmtree(folder)
+    shutil.rmtree(folder)
+
+
+def _open(cfg: DictConfig, resumed: Resumed | None) -> AbstractContextManager[Run]:
+    if resumed:
+        at = resumed.checkpoint or "its beginning"
+        return open_run(name="", params={}, tags={"resumed": f"from {at}"}, again=resumed.run_id)
+    choices = config.choices()
+    swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
+    tags = {DIGEST_TAG: config_digest(cfg), CHOICES_TAG: json.dumps(choices)} | swept
+    command = config.job_words() if config.is_sweep_job() else None
+    return open_run(name=_name(cfg, choices), params=compose.flat(cfg), tags=tags, command=command)
+
+
+def unfinished_before(cfg: DictConfig) -> str | None:
+    """The newest run of this very configuration, where it has not finished."""
+    return unfinished_run(DIGEST_TAG, config_digest(cfg))
 
 
 def finished_before(cfg: DictConfig) -> str | None:
@@ -97,14 +121,16 @@ def finished_before(cfg: DictConfig) -> str | None:
 
 def config_digest(cfg: DictConfig) -> str:
     """Of a whole configuration, so that a job is known again."""
-    return hashlib.sha256(json.dumps(compose.plain(cfg), sort_keys=True).encode()).hexdigest()[:16]
+    said = {name: value for name, value in compose.plain(cfg).items() if name != "resume"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class RunRecorder(Callback):
     """Writes folds, digests and the best validation's predictions as the training goes."""
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, run: Run, folder: Path, logger: RunLogger) -> None:
         self.run = run
+        self.logger = logger
         self.folder = folder
         self.lowest = float("inf")
         self.best: dict[str, float] = {}
@@ -136,6 +162,37 @@ class RunRecorder(Callback):
             self.calibration = calibrate(best, self.folder / "predictions" / "val.csv")
             self._log_calibrated("val")
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """What a training that goes on needs; a best checkpoint is no save point and goes without."""
+        if HALF_DONE not in checkpoint:
+            return
+        scored = self.validated[1] if self.validated else None
+        checkpoint[RECORD] = {
+            "run_id": self.run.id,
+            "data": _digests(trainer.datamodule),  # type: ignore[attr-defined]
+            "machine": describe_machine(trainer, pl_module),
+            "told": [(epoch, dict(metrics)) for epoch, metrics in self.logger.told],
+            "lowest": self.lowest,
+            "best": dict(self.best),
+            "best_epoch": self.best_epoch,
+            "validated": [torch.from_numpy(part) for part in scored] if scored else None,
+        }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Of a training that goes on: what it has told, told again where the run does not hold it."""
+        if not trainer.training:
+            return
+        kept, data = checkpoint[RECORD], trainer.datamodule  # type: ignore[attr-defined]
+        check_data(kept["data"], _digests(data))
+        tell_machine(kept["machine"], describe_machine(trainer, pl_module))
+        self.logger.tell_again(kept["told"])
+        if not (self.folder / BEST).exists():  # as the checkpoint callback: the next validation is the best so far
+            return
+        self.lowest, self.best, self.best_epoch = kept["lowest"], kept["best"], kept["best_epoch"]
+        if kept["validated"]:
+            self.validated = data, Scored(*(part.numpy() for part in kept["validated"]))
+            write_predictions(self.folder / "predictions" / "val.csv", *self.validated)
+
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Learner)
         assert pl_module.tested is not None
@@ -154,18 +211,18 @@ class RunRecorder(Callback):
         if best.exists():
             log_model(self.run, best)
 
-    def log_report(self, cfg: DictConfig, history: Mapping[str, Mapping[int, float]]) -> None:
-        """report.html and what stands on it, as files."""
+    def log_report(self, cfg: DictConfig, choices: Mapping[str, str]) -> None:
+        """report.html and what stands on it, as files. `choices` are the names of the groups' files."""
         if not self.validated:
             return
         data, _ = self.validated
-        setting = describe_setting(cfg, data) | {"best epoch": f"{self.best_epoch}, by {MONITOR}"}
+        setting = describe_setting(cfg, data, choices) | {"best epoch": f"{self.best_epoch}, by {MONITOR}"}
         sheet = self._draw_sheet()
         told = Told(
-            name=_name(cfg),
+            name=_name(cfg, choices),
             where=f"runs:/{self.run.id}",
             setting=setting,
-            history=history,
+            history=self.logger.history,
             sheet=sheet,
             calibration=self.calibration,
         )
@@ -213,74 +270,17 @@ class RunRecorder(Callback):
             print(note, flush=True)
 
 
-def describe_environment() -> str:
-    """Python, system, devices, and every package with its version, as pip takes it."""
-    devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    packages = sorted({f"{one.metadata['Name']}=={one.version}" for one in distributions()}, key=str.lower)
-    head = [
-        f"# Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} processors",
-        f"# {', '.join(devices) or 'no GPU'}",
-    ]
-    return "\n".join([*head, *packages]) + "\n"
+def _digests(data: HeadCT) -> dict[str, str]:
+    """What a training saw, and in which parts."""
+    rows = [data.train_rows, data.val_rows, data.test_rows]
+    parts = hashlib.sha256(b"|".join(part.astype(np.int64).tobytes() for part in rows)).hexdigest()[:16]
+    return {"cohort": data.cohort_digest, "store": data.store.digest, "folds": parts}
 
 
-def describe_setting(cfg: DictConfig, data: HeadCT) -> dict[str, str]:
-    """What was run and on whom, in words."""
-    experiment, parts = config.choice("experiment"), data.folds.groupby("fold")["patient_id"].nunique()
-    held_out = f"fold {data.source.fold} of {data.source.folds}" if data.source.folds_csv is None else "by folds.csv"
-    setting = {
-        "network": f"{cfg.model.name}, {'pretrained' if cfg.model.pretrained or cfg.model.weights else 'from scratch'}",
-        "window": f"{config.choice('window')}; context {config.choice('context')}",
-        "geometry": f"{config.choice('geometry')}, {data.store.size} pixels",
-        "augmentation": config.choice("augment"),
-        "learning": f"{config.choice('optimizer')} at {cfg.optimizer.lr:g}, {config.choice('scheduler')}, loss "
-        f"{config.choice('loss')}, batches of {data.source.batch_size}, up to {cfg.trainer.max_epochs} epochs",
-        "data": f"{config.choice('data')}: {len(data.index):,} slices of {int(parts.sum()):,} patients; validation "
-        f"{held_out}; digest {data.cohort_digest}",
-        "left out": "; ".join(data.notes) or "nothing",
-    }
-    if experiment in THESIS:
-        setting["the thesis's own result"] = f"{THESIS[experiment]} (not measured with this code; docs/thesis.md)"
-    return setting
-
-
-def write_slices(path: Path, data: HeadCT) -> Path:
-    """A row a slice, for `ich.compare`: image_id, pixels, fold, labels."""
-    table = data.folds[["image_id", "fold"]].assign(pixels=data.store.columns(["pixels"])["pixels"].to_numpy())
-    table[list(FINDINGS)] = data.labels
-    table[list(COLUMNS)].to_parquet(path, index=False)
-    return path
-
-
-def write_predictions(path: Path, data: HeadCT, scored: Scored) -> None:
-    """`image_id,study_id,patient_id`, the labels, the probabilities `p_…` with 17 digits; a row a slice."""
-    table = data.index.loc[scored.rows, ["image_id", "study_id", "patient_id"]].reset_index(drop=True)
-    labels = pd.DataFrame(scored.labels, columns=list(FINDINGS))
-    probabilities = pd.DataFrame(metric.probabilities(scored.logits), columns=[f"p_{finding}" for finding in FINDINGS])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.concat([table, labels, probabilities], axis=1).to_csv(path, index=False, float_format="%.17g")
-
-
-def draw_validation(path: Path, data: HeadCT, scored: Scored) -> None:
-    """A sheet of the surest finds, the worst misses and the worst false alarms, in the brain window."""
-    probabilities = metric.probabilities(scored.logits)
-    patients = data.index["patient_id"].to_numpy()[scored.rows]
-    rows = figures.hardest_and_easiest(scored.labels, probabilities, patients)
-    hu = {name: data.store.read(scored.rows[places]) for name, places in rows.items()}
-    sheet = {
-        name: [
-            figures.Picture(hu=one, caption=figures.caption(scored.labels[place], probabilities[place]))
-            for one, place in zip(hu[name], places, strict=True)
-        ]
-        for name, places in rows.items()
-    }
-    charts.save(figures.sheet_figure(sheet), path)
-
-
-def _name(cfg: DictConfig) -> str:
+def _name(cfg: DictConfig, choices: Mapping[str, str]) -> str:
     """What the list of runs shows: in a sweep what is this job's own, else the network and its windows."""
     own = [f"{key}={_said(cfg, key)}" for key in swept_keys()]
-    return " ".join(own) or f"{cfg.model.name} {config.choice('window') if cfg.fit else 'validation'}"
+    return " ".join(own) or f"{cfg.model.name} {choices['window'] if cfg.fit else 'validation'}"
 
 
 def _said(cfg: DictConfig, key: str) -> object:

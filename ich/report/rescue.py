@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from ich.report.tracking import VANISHED, Run, TrackingFailed, vanished_runs
+from ich.saves import PREVIOUS
 
 CACHE = "data.cache"
 """Of a run's parameters."""
@@ -20,7 +21,7 @@ def upload_folder(run: Run, folder: Path) -> None:
     """Put checkpoints, predictions and figures into the run."""
     for file in sorted([*folder.glob("predictions/*"), *folder.glob("figures/*")]):
         run.log_file(file, file.parent.name)
-    for file in sorted(folder.glob("*.ckpt")):
+    for file in sorted({*folder.glob("*.ckpt")} - {folder / PREVIOUS}):
         run.log_file(file, "checkpoints")
 
 

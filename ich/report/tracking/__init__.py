@@ -13,7 +13,14 @@ checkpoint   `runs:/ID` to its files
 model        a checkpoint as a model that MLflow serves; `served` is its code there
 """
 
-from ich.report.tracking.checkpoint import KeptRun, UnknownCheckpoint, UnknownRun, find_run, resolve_checkpoint
+from ich.report.tracking.checkpoint import (
+    KeptRun,
+    UnknownCheckpoint,
+    UnknownRun,
+    find_run,
+    resolve_checkpoint,
+    unfinished_run,
+)
 from ich.report.tracking.model import log_model
 from ich.report.tracking.outbox import send_all
 from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run
@@ -54,5 +61,6 @@ __all__ = [
     "swept_keys",
     "system_metrics",
     "ui_command",
+    "unfinished_run",
     "vanished_runs",
 ]

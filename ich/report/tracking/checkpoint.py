@@ -49,6 +49,14 @@ class KeptRun:
     def name(self) -> str:
         return str(self.run.info.run_name)
 
+    @property
+    def finished(self) -> bool:
+        return bool(self.run.info.status == "FINISHED")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return dict(self.run.data.tags)
+
     def file(self, artifact: str) -> Path | None:
         """A file of the run on this machine, downloaded where a server keeps it; None where the run has none such."""
         with failures_named():
@@ -68,6 +76,16 @@ def find_run(
         if not run or not _has(client, run[0], artifact):
             raise refusal(f"{uri}: {_problem(run_id, run, artifact)}; {_way_out(client, run_id, artifact)}")
     return KeptRun(client=client, run=run[0], cache=cache)
+
+
+def unfinished_run(tag: str, value: str) -> str | None:
+    """The newest run with this tag, unless it has finished. Raises TrackingFailed."""
+    client = connect()
+    with failures_named():
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        order = ["attributes.start_time DESC"]
+        runs = client.search_runs(experiments, f"tags.{tag} = '{value}'", max_results=1, order_by=order)
+    return None if not runs or runs[0].info.status == "FINISHED" else str(runs[0].info.run_id)
 
 
 def resolve_checkpoint(uri: str, *, cache: Path = PROJECT / "cache" / "checkpoints") -> Path:

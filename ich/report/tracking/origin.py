@@ -13,6 +13,7 @@ from ich.config.files import PROJECT
 # MLflow's words (mlflow/utils/mlflow_tags.py).
 SOURCE_TAG = "mlflow.source.name"
 COMMIT_TAG = "mlflow.source.git.commit"
+CHANGED_TAG = "mlflow.source.git.dirty"
 
 
 def origin_tags(command: Sequence[str] | None) -> dict[str, str]:
@@ -35,7 +36,7 @@ def code_version() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         return {}
     commit, dirty, _ = described.partition("-dirty")
-    return {COMMIT_TAG: commit, "mlflow.source.git.dirty": str(bool(dirty)).lower()}
+    return {COMMIT_TAG: commit, CHANGED_TAG: str(bool(dirty)).lower()}
 
 
 def _user() -> dict[str, str]:

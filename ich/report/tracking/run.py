@@ -5,13 +5,14 @@ import logging
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ich.errors import recorded
-from ich.report.tracking.origin import origin_tags
+from ich.report.tracking.origin import CHANGED_TAG, COMMIT_TAG, SOURCE_TAG, origin_tags
 from ich.report.tracking.outbox import COMMAND, Outbox
 from ich.report.tracking.process import PROCESS_TAG, this_process
 from ich.report.tracking.sender import Sender, signals_held, within
@@ -41,7 +42,8 @@ PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
-
+OF_THE_FIRST = (SOURCE_TAG, COMMIT_TAG, CHANGED_TAG)
+"""Say what made a run, and stay when it goes on."""
 FAILURE_TAG = "failure"
 CLOSING_SECONDS = 60
 """How long the end of a run may take where the server does not answer."""
@@ -67,6 +69,12 @@ class Run:
         self._outbox = Outbox(run_id)
         self._lost = False
         self._note = ""
+
+    def held_metrics(self) -> Counter[tuple[str, int]]:
+        """How many points of each metric and epoch the run holds. Raises TrackingFailed."""
+        with failures_named():
+            names = self._client.get_run(self.id).data.metrics
+            return Counter((name, one.step) for name in names for one in self._client.get_metric_history(self.id, name))
 
     def log_metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
         """Metrics of one epoch; nan and infinity are kept as MLflow keeps them (infinity as the largest float)."""
@@ -246,10 +254,15 @@ def outcome(error: BaseException) -> tuple[State, str]:
 
 
 def _reopen(client: "mlflow.MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:
-    """Its new process first, then RUNNING, so that nobody takes it for vanished; why it ended before is forgotten."""
+    """Its new process first, then RUNNING, so that nobody takes it for vanished; why it ended before is forgotten.
+
+    What a server had not taken is told before.
+    """
     from mlflow.entities import RunTag
 
-    client.log_batch(run_id, tags=[RunTag(name, text) for name, text in tags.items()])
+    Outbox(run_id).send(client)
+    own = {name: text for name, text in tags.items() if name not in OF_THE_FIRST}
+    client.log_batch(run_id, tags=[RunTag(name, text) for name, text in own.items()])
     for name in {FAILURE_TAG, NOTE_TAG} & client.get_run(run_id).data.tags.keys():
         client.delete_tag(run_id, name)
     client.update_run(run_id, status="RUNNING")

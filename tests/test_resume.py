@@ -1,0 +1,67 @@
+"""train.py resume=…: the same run goes on with its own configuration, or is refused in words."""
+
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.project import SMALL, Project, Trained
+
+
+def test_a_finished_run_says_so(project: Project, trained: Trained) -> None:
+    before = len(project.runs())
+    done = project.run("train.py", f"resume={trained.checkpoint}")
+    assert f"run {trained.run.info.run_id} has finished; nothing is left to do" in done.stdout
+    assert len(project.runs()) == before
+
+
+def test_a_changed_key_is_refused_with_both_values(project: Project, trained: Trained) -> None:
+    done = project.run(
+        "train.py", "optimizer.lr=1e-4", "data.fold=1", "trainer.max_epochs=1", f"resume={trained.checkpoint}", code=1
+    )
+    for said in ("optimizer.lr was 0.003, here 0.0001", "data.fold was 0, here 1", "trainer.max_epochs was 2, here 1"):
+        assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert project.client.get_run(trained.run.info.run_id).info.status == "FINISHED"
+
+
+def test_a_best_checkpoint_is_no_save_to_go_on_from(project: Project, trained: Trained) -> None:
+    best = project.artifact(trained.run, "checkpoints/best.ckpt")
+    done = project.run("train.py", f"resume={best}", code=1)
+    assert "no training can go on from it" in done.stderr
+
+
+def test_a_terminated_training_goes_on_in_the_same_run(project: Project, trained: Trained) -> None:
+    longer = [*SMALL, "trainer.max_epochs=6", "scheduler=constant", "seed=7"]
+    before = {run.info.run_id for run in project.runs()}
+    process = subprocess.Popen(project.command("train.py", *longer), stderr=subprocess.PIPE)
+    run_id = _wait_for_an_epoch(project, process, before)
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said.decode()
+    assert project.client.get_run(run_id).info.status == "KILLED"
+    folder = project.root / "cache" / "runs" / run_id
+    with (folder / "last.ckpt").open("r+b") as file:  # the one before it is found
+        file.truncate(1000)
+    done = project.run("train.py", *longer, "resume=auto")
+    assert "the save before it is taken" in done.stdout
+    run = project.client.get_run(run_id)
+    assert {one.info.run_id for one in project.runs()} == before | {run_id}
+    assert run.info.status == "FINISHED"
+    assert not folder.exists()
+    for name in ("train/loss", "val/weighted_log_loss"):
+        steps = Counter(point.step for point in project.client.get_metric_history(run_id, name))
+        assert steps == dict.fromkeys(range(6), 1), name
+
+
+def _wait_for_an_epoch(project: Project, process: "subprocess.Popen[bytes]", before: set[str]) -> str:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        for folder in Path(project.root / "cache" / "runs").glob("*"):
+            if folder.name not in before and (folder / "previous.ckpt").exists():
+                return folder.name
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(f"no two saves within two minutes: {process.communicate()[1].decode()}")
