@@ -1,6 +1,7 @@
 """Save points from which a training goes on to the bit, and checkpoints that are written whole or not at all."""
 
 import io
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +31,12 @@ class WholeFiles(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()  # so that a full disk is an OSError, and not whatever torch's writer makes of it
         torch.save(checkpoint, content)
-        if path.name == LAST and path.exists():
-            path.replace(path.with_name(PREVIOUS))
         with whole(path) as file:
             file.write(content.getbuffer())
+            if path.name == LAST and path.exists():
+                file.flush()
+                os.fsync(file.fileno())  # before the last one gives way
+                path.replace(path.with_name(PREVIOUS))
 
 
 class Saves(Callback):
@@ -82,8 +85,8 @@ class Saves(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """What is half done; a best checkpoint is no save point and goes without."""
         if self._saving:
-            assert isinstance(pl_module, Learner)
-            checkpoint[HALF_DONE] = pl_module.half_done() | {
+            half_done = pl_module.half_done() if isinstance(pl_module, Learner) else {}
+            checkpoint[HALF_DONE] = half_done | {
                 "callback_metrics": {name: value.cpu() for name, value in trainer.callback_metrics.items()}
             }
 

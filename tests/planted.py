@@ -1,6 +1,7 @@
 """A patient's data planted in DICOM files, and a search for them in everything that was written."""
 
 import base64
+import contextlib
 import csv
 import gzip
 import io
@@ -144,8 +145,9 @@ def _inside(place: str, content: bytes) -> Iterator[tuple[str, bytes]]:
             for member in archive.infolist():
                 yield f"{place}: {member.filename}", member.filename.encode()
                 yield from _inside(f"{place}: {member.filename}", archive.read(member))
-    elif content[:2] == b"\x1f\x8b":
-        yield from _inside(f"{place}: unpacked", gzip.decompress(content))
+    elif content[:3] == b"\x1f\x8b\x08":
+        with contextlib.suppress(EOFError, OSError, zlib.error):  # other bytes that begin so by chance
+            yield from _inside(f"{place}: unpacked", gzip.decompress(content))
     elif content[:4] == b"PAR1":
         table = pq.read_table(io.BytesIO(content))
         yield f"{place}: columns", str([table.schema.metadata, table.to_pydict()]).encode("utf-8", "backslashreplace")

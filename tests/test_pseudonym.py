@@ -18,8 +18,10 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from ich.calibration import Calibration, raise_any
 from ich.data.pseudonym import Pseudonyms
 from ich.findings import FINDINGS
+from ich.predictor import load_checkpoint
 from tests.planted import NAME, NUMBER, PLANTED, UID, plant, search
 from tests.project import Project, copy_project
 from tests.serving import served
@@ -146,8 +148,10 @@ def test_results_join_by_digests_and_the_table_of_names_tells_whose_they_are(gon
     assert {*folds["image_id"]} == images
     assert {*folds["patient_id"]} == {of("ELFRIEDE"), *(of(f"{NUMBER}-{number}") for number in range(1, PATIENTS))}
     val = pd.read_csv(gone.project.artifact(run, "predictions/val.csv")).set_index("image_id")
-    for finding in FINDINGS:
-        assert np.abs(predicted.loc[val.index, finding] - val[f"p_{finding}"]).max() < 1e-5
+    checkpoint = load_checkpoint(gone.project.artifact(run, "checkpoints/best.ckpt"))
+    own = val[[f"p_{finding}" for finding in FINDINGS]].to_numpy()
+    calibrated, _ = raise_any(Calibration.from_plain(checkpoint["calibration"]).apply(own))
+    assert np.abs(predicted.loc[val.index, list(FINDINGS)].to_numpy() - calibrated).max() < 1e-5
 
 
 def test_one_slices_explanation_is_found_by_the_table_of_names_alone(gone: Gone) -> None:

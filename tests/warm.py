@@ -59,7 +59,9 @@ def run(
 def _standing_by() -> "subprocess.Popen[str]":
     """It ends with its standard input."""
     command = [sys.executable, str(Path(__file__).resolve())]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.communicate)
+    return process
 
 
 def _stand_by() -> dict[str, object]:

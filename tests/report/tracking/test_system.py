@@ -20,7 +20,7 @@ def test_every_sample_is_there_once_and_one_of_the_end(client: MlflowClient, mon
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
     with open_run(name="r", params={}, tags={}) as run, system_metrics(run):
         begun = time.process_time()
-        while time.process_time() - begun < 0.5:
+        while time.process_time() - begun < 1.5:
             pass  # keeps a processor busy
     points = client.get_metric_history(run.id, CPU)
     assert [point.step for point in points] == [*range(len(points))]

@@ -86,6 +86,7 @@ def test_a_rescue_that_breaks_off_is_done_again(client: MlflowClient, killed: st
         (f"another-{this_process()}", None, False),
         ("", None, False),
     ],
+    ids=["own", "no such process", "another with its number", "another machine", "another name space", "untold"],
 )
 def test_only_what_is_known_of_a_process_is_said(process: str, number: int | None, gone: bool) -> None:
     assert (number_of(process), is_gone(process)) == (number, gone)
