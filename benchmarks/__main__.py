@@ -6,28 +6,40 @@ import json
 import statistics
 import sys
 import tempfile
-import warnings
 from collections.abc import Sequence
-from importlib import import_module
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
-import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import labels, ours, scale, with_png, with_pydicom, with_torch
+from benchmarks import labels, scale
+from benchmarks.apart import rivals_apart
 from benchmarks.cohort import prepare_slices
-from benchmarks.measure import Rival, measure, ratios
+from benchmarks.measure import Rival, measure, ratios, settle
 from ich.config.files import PROJECT
-from ich.data.threads import keep_freed_memory
 
 WORKS = ("prepare", "feed", "feed_flips", "labels", "scale")
 DEFAULTS = {"json": "", "work": ",".join(WORKS), "patients": "30", "repeats": "5", "seconds": "0.5"}
 WIDTH = 150
 """Of the table: its notes are sentences."""
+MODULES = {
+    "prepare": ("ours", "with_pydicom", "with_png", "with_monai", "with_litdata", "with_webdataset"),
+    "feed": (
+        "ours",
+        "limit",
+        "with_torch",
+        "with_pydicom",
+        "with_png",
+        "with_monai",
+        "with_litdata",
+        "with_webdataset",
+    ),
+    "feed_flips": ("ours", "limit"),
+}
+"""Who does a piece of work; each in a process of its own."""
 OPTIONAL = ("monai", "litdata", "webdataset")
 """Packages of the extra `bench`: rivals that can be absent."""
 
@@ -38,19 +50,14 @@ def main(words: Sequence[str]) -> int:
     if unknown := [*(settings.keys() - DEFAULTS.keys()), *({*works} - {*WORKS})]:
         print(f"unknown: {', '.join(sorted(unknown))}; {__doc__}", file=sys.stderr)
         return 2
-    cv2.setNumThreads(1)  # everybody works with one thread a worker, as DataLoader's workers do
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", module="pydicom")  # of ids like the challenge's, ID_…; printing them takes time
-    keep_freed_memory()  # what reading ahead does for the whole process, and so for everybody from the start
+    settle()
     screen = Console(stderr=True)
     rivals: list[Rival] = []
     rounds = {"repeats": int(settings["repeats"]), "seconds": float(settings["seconds"])}
     for work in works:
-        with tempfile.TemporaryDirectory() as folder:
-            of_work = _rivals(work, Path(folder), int(settings["patients"]))
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as processes:
+            of_work = _rivals(work, Path(folder), int(settings["patients"]), processes)
             measure(of_work, **rounds, report=lambda said: screen.print(said, highlight=False))  # type: ignore[arg-type]
-            for rival in of_work:
-                rival.ways.clear()  # worker processes end, memory is free
             rivals += of_work
     _show(rivals)
     if missing := _missing():
@@ -64,17 +71,16 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _rivals(work: str, folder: Path, patients: int) -> list[Rival]:
+def _rivals(work: str, folder: Path, patients: int, processes: ExitStack) -> list[Rival]:
     if work == "labels":
         return labels.rivals(folder)
     if work == "scale":
         return scale.rivals(folder)
-    slices = prepare_slices(PROJECT / "cache", folder, patients=patients)
-    if work == "feed_flips":
-        return ours.flips(slices) + with_torch.flips(slices)
-    optional = [import_module(f"benchmarks.with_{name}") for name in OPTIONAL if name not in _missing()]
-    modules = [ours, *([] if work == "prepare" else [with_torch]), with_pydicom, with_png, *optional]
-    return [rival for module in modules for rival in getattr(module, work)(slices)]
+    cache = PROJECT / "cache"
+    prepare_slices(cache, folder, patients=patients)  # once, before all need it
+    modules = [f"benchmarks.{name}" for name in MODULES[work] if name.removeprefix("with_") not in _missing()]
+    apart = [rivals_apart(one, work, cache=cache, folder=folder, patients=patients) for one in modules]
+    return [rival for each in apart for rival in processes.enter_context(each)]
 
 
 def _missing() -> list[str]:

@@ -12,6 +12,8 @@ from ich.data.source import Phantom
 
 SIZE = 256
 BATCH = 32
+EPOCH = 16
+"""Times that an epoch has every slice, where one pass takes a few milliseconds: as long as beginning it."""
 
 
 @dataclass(frozen=True, kw_only=True)

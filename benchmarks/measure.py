@@ -2,10 +2,17 @@
 
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from ich.data.threads import keep_freed_memory
 
 Work = Callable[[], int]
 """Does its work once and says how many slices (or rows) that were."""
@@ -15,12 +22,12 @@ Work = Callable[[], int]
 class Rival:
     """Who does a piece of work; of several `ways` the best counts. `note` says where it does less or more than ours.
 
-    `once`: it takes long, so that it is measured a single time.
+    A way is a `Work`, or `Elsewhere` in another process. `once`: it takes long and is measured a single time.
     """
 
     work: str
     name: str
-    ways: dict[str, Work]
+    ways: dict[str, Any]
     note: str = ""
     once: bool = False
     rates: dict[str, list[float]] = field(default_factory=dict)
@@ -44,15 +51,18 @@ def measure(rivals: Sequence[Rival], *, repeats: int, seconds: float, report: Ca
     for rival in rivals:
         for way, work in rival.ways.items():
             report(f"{rival.work}: {rival.name} {way}".rstrip())
-            first = _rate(work, 0)
+            first = rate(work, 0)
             rival.rates[way] = [first] if rival.once else []
     for _ in range(repeats):
         for rival in [one for one in rivals if not one.once]:
             for way, work in rival.ways.items():
-                rival.rates[way].append(_rate(work, seconds))
+                rival.rates[way].append(rate(work, seconds))
             best = rival.rate
             for way in [way for way, rates in rival.rates.items() if statistics.median(rates) < HOPELESS * best]:
-                del rival.rates[way], rival.ways[way]  # and its worker processes end
+                dropped = rival.ways.pop(way)
+                if not callable(dropped):
+                    dropped.drop()
+                del rival.rates[way], dropped  # and its worker processes end
 
 
 def threads(files: Sequence[Path], one: Callable[[Path], object]) -> dict[str, Work]:
@@ -65,10 +75,22 @@ def threads(files: Sequence[Path], one: Callable[[Path], object]) -> dict[str, W
     return {f"{number} threads": lambda number=number: work(number) for number in (1, 2)}  # type: ignore[misc]
 
 
-def _rate(work: Work, seconds: float) -> float:
+def settle() -> None:
+    """One thread a worker for everybody, as DataLoader's workers have it; freed memory kept, as reading ahead does."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", module="pydicom")  # of ids like the challenge's, ID_…; printing them takes time
+    keep_freed_memory()
+
+
+def rate(way: Any, seconds: float) -> float:
+    """Slices (rows) a second, over whole works of at least `seconds` together."""
+    if not callable(way):
+        measured: float = way.rate(seconds)
+        return measured
     start, done = time.perf_counter(), 0
     while not done or time.perf_counter() - start < seconds:
-        done += work()
+        done += way()
     return done / (time.perf_counter() - start)
 
 

@@ -47,13 +47,13 @@ def feed(slices: Slices) -> list[Rival]:
         Rival(
             work="feed",
             name="monai_cache",
-            ways=loaders(cached, DataLoader) | _thread(plain),
+            ways=loaders(cached, kind=DataLoader) | _thread(plain),
             note=f"in memory: {CACHED}",
         ),
         Rival(
             work="feed",
             name="monai_persistent",
-            ways=loaders(kept, DataLoader) | _thread(kept),
+            ways=loaders(kept, kind=DataLoader) | _thread(kept),
             note=f"on the disk: {CACHED}",
         ),
     ]

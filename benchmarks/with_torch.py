@@ -1,4 +1,4 @@
-"""Our store behind torch's DataLoader, and the limit of all feeding: the same bytes, copied."""
+"""Our store behind torch's DataLoader."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from benchmarks.cohort import BATCH, SIZE, Slices
+from benchmarks.cohort import BATCH, EPOCH, Slices
 from benchmarks.measure import Rival, Work
 from ich.data.store import Store
 
@@ -18,33 +18,20 @@ WORKERS = (0, 1, 2)
 
 def feed(slices: Slices) -> list[Rival]:
     store, labels = slices.data.store, slices.labels.astype(np.float32)
+    single, batched = loaders(ItemByItem(store, labels), EPOCH), loaders(Batched(store, labels), EPOCH)
     return [
-        Rival(work="feed", name="copy", ways={"": lambda: _copy(slices)}, note="the limit: the same bytes, copied"),
-        Rival(work="feed", name="dataloader", ways=loaders(ItemByItem(store, labels)), note="our store, item by item"),
-        Rival(work="feed", name="dataloader_batched", ways=loaders(Batched(store, labels)), note="our store, batched"),
+        Rival(work="feed", name="dataloader", ways=single, note="our store, item by item"),
+        Rival(work="feed", name="dataloader_batched", ways=batched, note="our store, batched"),
     ]
 
 
-def flips(slices: Slices) -> list[Rival]:
-    return [Rival(work="feed_flips", name="copy", ways={"": lambda: _copy(slices)}, note="the limit, without flips")]
-
-
-def _copy(slices: Slices) -> int:
-    """Copy the bytes of random batches out of the mapped file, row by row, into one array."""
-    hu = slices.data.store.shard(0)
-    batch = np.empty((BATCH, SIZE, SIZE), np.int16)
-    orders = slices.orders()
-    for rows in orders:
-        np.take(hu, rows, axis=0, out=batch, mode="clip")
-    return int(orders.size)
-
-
-def loaders(dataset: Dataset[Any], kind: Any = DataLoader) -> dict[str, Work]:
-    """A DataLoader as it is usually written, with 0, 1 and 2 workers kept alive."""
+def loaders(dataset: Dataset[Any], times: int = 1, *, kind: Any = DataLoader) -> dict[str, Work]:
+    """A DataLoader as it is usually written, with 0, 1 and 2 workers kept alive; `times` all items make an epoch."""
     ways: dict[str, Work] = {}
     for workers in WORKERS:
         alive = {"num_workers": workers, "persistent_workers": workers > 0}
-        loader = kind(dataset, batch_size=BATCH, shuffle=True, drop_last=True, **alive)
+        order = RandomSampler(range(len(dataset)), num_samples=times * len(dataset))  # type: ignore[arg-type]
+        loader = kind(dataset, batch_size=BATCH, sampler=order, drop_last=True, **alive)
         ways[f"{workers} workers"] = lambda loader=loader: count(loader)  # type: ignore[misc]
     return ways
 

@@ -1,5 +1,6 @@
 """Batches of HU from a store: which rows, in which order, and read ahead of the training."""
 
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -16,6 +17,8 @@ from ich.errors import InputError
 
 AHEAD = 2
 """Batches that are read while the network works on one."""
+ROOMS = AHEAD + 2
+"""Batches that are there at once: those read ahead, the one that is read, and the network's."""
 
 
 class BadBatchSize(InputError):
@@ -54,6 +57,25 @@ def seen_together(
     return rows[:, None] if neighbours is None else neighbours[rows]
 
 
+class Room:
+    """Memory for batches, each given again when its tensor is gone: new memory is zeroed by the system first."""
+
+    def __init__(self) -> None:
+        self._given: list[tuple[np.ndarray, weakref.ref[np.ndarray]]] = []
+
+    def take(self, shape: tuple[int, ...]) -> Int16[np.ndarray, "..."]:
+        """Of any content. What it is given as is what holds it: a view of it alone, as numpy makes them, does not."""
+        free = (place for place, (_, given) in enumerate(self._given) if given() is None)
+        place = next(free, len(self._given))
+        memory = self._given[place][0] if place < len(self._given) else np.empty(shape, np.int16)
+        if memory.shape != shape:
+            memory = np.empty(shape, np.int16)
+        given = memory[:]
+        if place < ROOMS:
+            self._given[place : place + 1] = [(memory, weakref.ref(given))]
+        return given
+
+
 class BatchReader(Dataset[Batch]):
     """A draw to a batch: rows from the store straight into one tensor, changed where the draw names an epoch.
 
@@ -76,12 +98,17 @@ class BatchReader(Dataset[Batch]):
         self.seed = seed
         self.neighbours = neighbours
         self.pin = pin
+        self._room = Room()
 
     def __getitem__(self, draw: Draw) -> Batch:
         seen = seen_together(draw.rows, self.neighbours)
         shape = (*seen.shape, self.store.size, self.store.size)
-        hu = torch.empty(shape, dtype=torch.int16, pin_memory=self.pin)
-        slices = hu.numpy()
+        if self.pin:
+            hu = torch.empty(shape, dtype=torch.int16, pin_memory=True)
+            slices = hu.numpy()
+        else:
+            slices = self._room.take(shape)
+            hu = torch.from_numpy(slices)
         self.store.read(seen.ravel(), out=slices.reshape(-1, *shape[2:]))
         if draw.epoch is not None:
             self._change(slices, draw.rows, draw.epoch)

@@ -72,6 +72,21 @@ def test_validation_is_never_changed() -> None:
     assert np.array_equal(hu[:, 0], Shelf.hu[GOOD])
 
 
+def test_memory_is_given_again_when_its_batch_is_gone_and_not_before() -> None:
+    read = reader()
+    places, kept = set(), []
+    for row in range(12):
+        hu = read[Draw(np.array([row]), None)].hu
+        places.add(hu.data_ptr())
+        del hu
+    assert len(places) == 1
+    for row in range(12):  # more than there is room for; of some only a part is held
+        batch = read[Draw(np.array([row, row + 20]), None)]
+        kept.append(batch.hu if row % 2 else batch.hu[0].numpy())
+    for row, held in enumerate(kept):
+        assert np.array_equal(np.asarray(held).reshape(-1, SIDE, SIDE)[0], Shelf.hu[row])
+
+
 def test_reading_ahead_gives_the_same_batches_in_the_same_order() -> None:
     draws = TrainBatches(GOOD, 4, seed=5, rank=0, processes=1)
     draws.set_epoch(2)
