@@ -5,7 +5,7 @@ Not read: the training curves, which are of the log and not of predictions, and 
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from html.parser import HTMLParser
@@ -15,29 +15,22 @@ from urllib.parse import unquote, urlparse
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
-from scipy.stats import norm
-from scipy.stats import t as student
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    log_loss,
-    precision_recall_fscore_support,
-    recall_score,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import log_loss, roc_auc_score
 
+from ich.calibration import fit_calibration
 from ich.findings import FINDINGS
 from ich.report.run_report import Files, Told, write_report
+from ich.saves import BEST
 from tests.project import Project, Trained
+from tests.recomputed import WEIGHTS, P, Recomputed, Value, below, by_study, calibrated, fit_points
 from tests.test_evaluate import make_table, write
 
-RESAMPLES, DEALS = 2000, 200
+DEALS = 200
 HALF_A_DIGIT = 5.001e-4
 """Of three: how far a number may lie from the one that it stands for."""
-WEIGHTS = np.array([1, 1, 1, 1, 1, 2]) / 7
-P = [f"p_{label}" for label in FINDINGS]
+TICKS = {"0", "0.5", "1"}
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?%?")
 
 
@@ -87,141 +80,10 @@ class Section:
     prose: str = ""
     drawn: list[str] = field(default_factory=list)
 
-
-Value = tuple[float, float | None, float | None]
-
-
-class Recomputed:
-    """Slices or studies: a metric's value by scikit-learn, its interval from plain sums over weighted cases."""
-
-    def __init__(self, table: pd.DataFrame, prevalence: np.ndarray | None, points: "dict[str, np.ndarray]") -> None:
-        self.y, self.p = table[list(FINDINGS)].to_numpy(bool), table[P].to_numpy()
-        names, self.owner = np.unique(table["patient_id"].to_numpy(str), return_inverse=True)
-        self.patients, self.points = len(names), points
-        self.prevalence = (self.y.sum(axis=0) + 1) / (len(self.y) + 2) if prevalence is None else prevalence
-        drawn = np.random.default_rng(0).integers(len(names), size=(RESAMPLES, len(names)))
-        self.weights = np.stack([(drawn == patient).sum(axis=1) for patient in range(len(names))], axis=1)[
-            :, self.owner
-        ]
-
-    def both(self, i: int) -> bool:
-        return 0 < self.y[:, i].sum() < len(self.y)
-
-    def one(self, name: str) -> Value | None:
-        """A label's metric such as "auc/any", or a total such as "auc"."""
-        name, _, label = name.rpartition("/") if "/" in name else (name, "", "")
-        if not label:
-            return self._total(name)
-        i = FINDINGS.index(label)
-        if name.rpartition("/")[2] in ("auc", "average_precision", "recall", "specificity") and not self.both(i):
-            return None
-        if "/" in name and not self.both(i):
-            return None
-        value, resampled = self._of_label(name, i)
-        positive = [len({*self.owner[self.y[:, i] == side]}) for side in (True, False)]
-        return self._with_interval(value, resampled, min(positive) or self.patients, name)
-
-    def _of_label(self, name: str, i: int) -> tuple[float, np.ndarray]:
-        y, p, w = self.y[:, i], self.p[:, i], self.weights
-        clipped = np.clip(p, 1e-15, 1 - 1e-15)
-        if name == "log_loss":
-            losses = -np.where(y, np.log(clipped), np.log1p(-clipped))
-            return log_loss(y, clipped, labels=[False, True]), w @ losses / w.sum(axis=1)
-        if name == "brier":
-            return brier_score_loss(y, p, pos_label=True), w @ (p - y) ** 2 / w.sum(axis=1)
-        if name == "expected_calibration_error":
-            tenth = np.digitize(p, np.arange(1, 10) / 10)
-            gaps = np.stack([w @ np.where(tenth == bin_, y - p, 0) for bin_ in range(10)])
-            ones = sum(abs((y - p)[tenth == bin_].sum()) for bin_ in range(10)) / len(y)
-            return ones, np.abs(gaps).sum(axis=0) / w.sum(axis=1)
-        if name in ("auc", "average_precision"):
-            function = roc_auc_score if name == "auc" else average_precision_score
-            return function(y, p), (resampled_auc if name == "auc" else resampled_ap)(y, p, w)
-        point, _, rate = name.rpartition("/")
-        found = p >= (self.points[point][i] if point else 0.5)
-        return rate_of(rate, y, found), resampled_rate(rate, y, found, w)
-
-    def _total(self, name: str) -> Value | None:
-        labels = range(6) if name not in ("auc", "average_precision") else [i for i in range(6) if self.both(i)]
-        if name in ("weighted_log_loss", "floor", "skill"):
-            own, resampled = self._weighted(self.p)
-            floor, floors = self._weighted(np.broadcast_to(self.prevalence, self.p.shape))
-            value, some = {
-                "weighted_log_loss": (own, resampled),
-                "floor": (floor, floors),
-                "skill": (1 - own / floor, 1 - resampled / floors),
-            }[name]
-            return self._with_interval(value, some, self.patients, name)
-        if not labels:
-            return None
-        values, resamples = zip(*(self._of_label(name, i) for i in labels), strict=True)
-        together = np.stack(resamples)
-        known = ~np.isnan(together)
-        mean = np.where(known, together, 0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
-        return self._with_interval(float(np.mean(values)), mean, self.patients, name)
-
-    def _weighted(self, p: np.ndarray) -> tuple[float, np.ndarray]:
-        losses = -np.where(self.y, np.log(np.clip(p, 1e-15, 1)), np.log1p(-np.clip(p, 0, 1 - 1e-15))) @ WEIGHTS
-        return float(losses.mean()), self.weights @ losses / self.weights.sum(axis=1)
-
-    def _with_interval(self, value: float, resampled: np.ndarray, patients: int, name: str) -> Value:
-        """The expanded percentile interval; of a calibration error reflected at the value."""
-        there = resampled[~np.isnan(resampled)]
-        if patients < 2 or len(there) < 0.9 * RESAMPLES:
-            return value, None, None
-        tail = norm.cdf(-np.sqrt(patients / (patients - 1)) * student.ppf(0.975, patients - 1))
-        low, high = np.quantile(there, [tail, 1 - tail])
-        if low == high:
-            return value, None, None
-        if name == "expected_calibration_error":
-            low, high = max(0, 2 * value - high), max(0, 2 * value - low)
-        return value, float(low), float(high)
-
-
-def resampled_auc(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
-    pairs = (p[y][:, None] > p[~y]) + 0.5 * (p[y][:, None] == p[~y])
-    wins, of = ((w[:, y] @ pairs) * w[:, ~y]).sum(axis=1), w[:, y].sum(axis=1) * w[:, ~y].sum(axis=1)
-    return np.where(of > 0, wins / np.maximum(of, 1), np.nan)
-
-
-def resampled_ap(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
-    above = p[:, None] >= p[y]  # of each case, at the threshold of each positive one
-    precision = (w[:, y] @ above[y]) / np.maximum(w @ above, 1)
-    there, others = w[:, y].sum(axis=1), w[:, ~y].sum(axis=1)
-    return np.where(there * others > 0, (w[:, y] * precision).sum(axis=1) / np.maximum(there, 1), np.nan)
-
-
-def rate_of(rate: str, y: np.ndarray, found: np.ndarray) -> float:
-    if rate == "specificity":
-        return float(recall_score(y, found, pos_label=False))
-    precision, recall, f1, _ = precision_recall_fscore_support(y, found, average="binary", zero_division=0)
-    return float({"precision": precision, "recall": recall, "f1": f1}[rate])
-
-
-def resampled_rate(rate: str, y: np.ndarray, found: np.ndarray, w: np.ndarray) -> np.ndarray:
-    there, called, hits, alarms = w @ y, w @ found, w @ (y & found), w @ (~y & found)
-    absent = w @ ~y
-    if rate in ("recall", "specificity"):
-        part, whole = (hits, there) if rate == "recall" else (absent - alarms, absent)
-        return np.where((there > 0) & (absent > 0), part / np.maximum(whole, 1), np.nan)
-    return hits / np.maximum(called, 1) if rate == "precision" else 2 * hits / np.maximum(called + there, 1)
-
-
-def by_study(table: pd.DataFrame) -> pd.DataFrame:
-    return table.groupby("study_id").agg(dict.fromkeys([*FINDINGS, *P], "max") | {"patient_id": "first"}).reset_index()
-
-
-def fit_points(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The highest threshold that finds 95%, and the one with the largest sensitivity - false positive rate."""
-    points = {"sensitivity_95": np.full(6, np.nan), "youden": np.full(6, np.nan)}
-    for i, label in enumerate(FINDINGS):
-        y, p = table[label].to_numpy(bool), table[P[i]].to_numpy()
-        if 0 < y.sum() < len(y):
-            points["sensitivity_95"][i] = max(t for t in p[y] if (p[y] >= t).mean() >= 0.95)
-            alarms, found, thresholds = roc_curve(y, p, drop_intermediate=False)
-            gain = np.round(found - alarms, 12)
-            points["youden"][i] = thresholds[gain == gain.max()].max()
-    return points
+    @property
+    def numbered(self) -> list[str]:
+        """What is drawn and has a digit in it."""
+        return [text for text in self.drawn if re.search(r"\d", text)]
 
 
 def shown(cell: str) -> list[float]:
@@ -253,6 +115,8 @@ SUMMARY = {
     "F1 at 0.5, any": "f1/any",
     "specificity at sensitivity 0.95, any": "sensitivity_95/specificity/any",
 }
+CALIBRATION = ("weighted log loss", "its floor", "Brier score, mean", "calibration error, mean")
+"""Of SUMMARY, what is told of calibrated probabilities."""
 BY_LABEL = {
     "log loss": "log_loss",
     "AUC": "auc",
@@ -274,17 +138,21 @@ PROSE = {
     "Operating points: studies": [],
     "Training": [],
     "Found, missed, and false alarms": [],
+    "Calibration": [],
+    "Calibration by label: validation slices": ["1", "0"],
+    "Calibration by label: test slices": ["1", "0"],
 }
 """Of each section the numbers in its words; those of header groups are recomputed."""
 
 
 @dataclass
 class Page:
-    """A page beside what the run's files say."""
+    """A page beside what the run's files say; `calibration`: the temperature and the bias of each label."""
 
     folder: Path
     parsed: Parsed
     facts: dict[str, str]
+    calibration: dict[str, list[float]]
 
     def __post_init__(self) -> None:
         predictions = self.folder / "predictions"
@@ -297,6 +165,7 @@ class Page:
             "slices": Recomputed(self.table, self.prevalence, fit_points(val)),
             "studies": Recomputed(by_study(self.table), None, fit_points(by_study(val))),
         }
+        self.parts = {"validation": val} | ({"test": self.table} if test.exists() else {})
         headers = pd.read_csv(self.folder / "headers.csv").set_index("image_id")["header_group"]
         self.groups = headers.loc[self.table["image_id"]].to_numpy()
 
@@ -307,12 +176,14 @@ class Page:
         facts, summary = head.tables
         for name, said in facts:
             assert self.facts.get(name) == said or not NUMBER.findall(said), f"{name}: {said}"
-        self.check_cells(summary, SUMMARY, [*self.levels.values()])
+        self.check_cells(summary, self.levels)
         for one in others:
             check = {
                 "By label": self.check_labels,
                 "Operating points": self.check_points,
                 "By header group": self.check_headers,
+                "Calibration": self.check_calibration,
+                "Calibration by label": self.check_calibration_of_labels,
             }.get(one.title.partition(":")[0])
             if check:
                 check(one)
@@ -323,11 +194,61 @@ class Page:
                 assert NUMBER.findall(one.prose) == PROSE[one.title]
             yield one.title
 
-    def check_cells(self, rows: list[list[str]], names: dict[str, str], levels: Sequence[Recomputed]) -> None:
-        assert rows[0] == ["metric", "slices", "studies"]
+    def check_cells(self, rows: list[list[str]], columns: dict[str, Recomputed]) -> None:
+        assert rows[0] == ["metric", *columns]
         for said, *cells in rows[1:]:
-            for level, cell in zip(levels, cells, strict=True):
-                assert_value(cell, level.one(names[said]), said)
+            for (column, recomputed), cell in zip(columns.items(), cells, strict=True):
+                assert_value(cell, recomputed.one(SUMMARY[said]), f"{said}, {column}")
+
+    @cached_property
+    def before_and_after(self) -> dict[str, tuple[Recomputed, Recomputed]]:
+        """Of each part what the network says, and what its calibration makes of that."""
+        tables = {part: (table, calibrated(table, **self.calibration)[0]) for part, table in self.parts.items()}
+        return {part: (self.recomputed(raw), self.recomputed(after)) for part, (raw, after) in tables.items()}
+
+    def recomputed(self, table: pd.DataFrame) -> Recomputed:
+        return Recomputed(table, self.prevalence, {})
+
+    def check_calibration(self, section: Section) -> None:
+        ((header, *rows, counts),) = section.tables
+        assert [row[0] for row in rows] == [*CALIBRATION]
+        columns = {
+            f"{part}: {how}": one
+            for part, both in self.before_and_after.items()
+            for how, one in zip(("network", "calibrated"), both, strict=True)
+        }
+        self.check_cells([header, *rows], columns)
+        assert counts[0] == "any below its largest kind"
+        known = [
+            [count, len(table)]
+            for table in self.parts.values()
+            for count in (below(table[P].to_numpy()), calibrated(table, **self.calibration)[1])
+        ]
+        assert [shown(cell) for cell in counts[1:]] == known
+        left = [label for label, *how in zip(FINDINGS, *self.of_labels(), strict=True) if how == [1, 0]]
+        assert section.prose.partition("Left as they are: ")[2] == (f"{', '.join(left)}." if left else "")
+
+    def of_labels(self) -> tuple[list[float], list[float]]:
+        return self.calibration["temperature"], self.calibration["bias"]
+
+    def check_calibration_of_labels(self, section: Section) -> None:
+        """Of the last part: the test slices where there are any."""
+        part, (raw, after) = [*self.before_and_after.items()][-1]
+        assert section.title == f"Calibration by label: {part} slices"
+        ((header, *rows),) = section.tables
+        metrics = ("log loss", "calibration error")
+        assert header == [
+            "label", "temperature", "bias", *(f"{name}: {how}" for name in metrics for how in ("network", "calibrated"))
+        ]  # fmt: skip
+        assert [row[0] for row in rows] == list(FINDINGS)
+        for (label, *said, cells), temperature, bias in zip(
+            [(*row[:3], row[3:]) for row in rows], *self.of_labels(), strict=True
+        ):
+            assert said == [f"{temperature:.3f}", f"{bias:+.3f}"], label
+            known = [one.one(f"{BY_LABEL[name]}/{label}") for name in metrics for one in (raw, after)]
+            for cell, value in zip(cells, known, strict=True):
+                assert_value(cell, value, f"{section.title} {label}")
+        self.check_errors(section, after)
 
     def check_labels(self, section: Section) -> None:
         level = self.levels[section.title.partition(": ")[2]]
@@ -389,25 +310,21 @@ class Page:
         return [self.alone(random.permutation(own)[block]) for _ in range(DEALS)]
 
     def check_figure(self, section: Section) -> None:
-        numbered = [text for text in section.drawn if re.search(r"\d", text)]
-        ticks = {"0", "0.5", "1"}
+        numbered = section.numbered
         if section.title in ("ROC curves", "Precision and recall"):
             metric = "auc" if section.title == "ROC curves" else "average_precision"
             self.check_notes(
                 numbered,
                 {name: lambda i, one=one: one.one(f"{metric}/{FINDINGS[i]}") for name, one in self.levels.items()},
-                ticks | {"sensitivity 0.95", "1 - specificity"},
+                TICKS | {"sensitivity 0.95", "1 - specificity"},
             )
         elif section.title == "Reliability":
-            slices = self.levels["slices"]
-            self.check_notes(
-                numbered, {"error": lambda i: slices.one(f"expected_calibration_error/{FINDINGS[i]}")}, ticks
-            )
+            self.check_errors(section, self.levels["slices"])
         elif section.title == "Score distributions":
             with_ = [self.table[label].sum() for label in FINDINGS]
             notes = [shown(text) for text in numbered if text.startswith("with")]
             assert notes == [[one, len(self.table) - one] for one in with_]
-            assert {text for text in numbered if not text.startswith("with")} <= ticks | {
+            assert {text for text in numbered if not text.startswith("with")} <= TICKS | {
                 "10",
                 "100",
                 "1,000",
@@ -417,6 +334,12 @@ class Page:
             assert sorted(shown(" ".join(numbered))) == sorted(self.confusion())
         else:
             assert section.title in ("Training", "Found, missed, and false alarms"), f"{section.title}: {numbered}"
+
+    def check_errors(self, section: Section, slices: Recomputed) -> None:
+        """The notes of a reliability diagram."""
+        self.check_notes(
+            section.numbered, {"error": lambda i: slices.one(f"expected_calibration_error/{FINDINGS[i]}")}, TICKS
+        )
 
     def check_notes(self, drawn: list[str], names: dict[str, Callable[[int], Value | None]], ticks: set[str]) -> None:
         left = [text for text in drawn if text not in ticks]
@@ -442,9 +365,14 @@ class Page:
 
 
 SECTIONS = [
+    "Calibration", "Calibration by label: {} slices",
     "By label: slices", "By label: studies", "By header group", "ROC curves", "Precision and recall", "Reliability",
     "Score distributions", "Confusion by kind", "Operating points: slices", "Operating points: studies",
 ]  # fmt: skip
+
+
+def sections(part: str) -> list[str]:
+    return [title.format(part) for title in SECTIONS]
 
 
 def patients_row(table: pd.DataFrame) -> str:
@@ -473,8 +401,9 @@ def test_every_number_of_a_runs_report_is_that_of_its_predictions(project: Proje
         "patients": patients_row(val),
         "intervals": "95%, from 2,000 resamples of patients, seed 0",
     }
-    page = Page(folder, Parsed((folder / "report" / "report.html").read_text()), facts)
-    assert [*page.check()] == ["Training", "Found, missed, and false alarms", *SECTIONS]
+    calibration = torch.load(folder / "checkpoints" / BEST, weights_only=True)["calibration"]
+    page = Page(folder, Parsed((folder / "report" / "report.html").read_text()), facts, calibration)
+    assert [*page.check()] == ["Training", "Found, missed, and false alarms", *sections("validation")]
 
 
 def make_report(folder: Path) -> Page:
@@ -495,14 +424,16 @@ def make_report(folder: Path) -> Page:
     files = Files(
         predictions=folder / "predictions", prevalence=folder / "prevalence.csv", headers=folder / "headers.csv"
     )
-    told = Told(name="x", where="runs:/x", setting={}, history={}, sheet=None)
+    val = tables["val"]
+    calibration = fit_calibration(val[list(FINDINGS)], val[P], patients=val["patient_id"].nunique())
+    told = Told(name="x", where="runs:/x", setting={}, history={}, sheet=None, calibration=calibration)
     written = write_report(told, files, folder / "report")
     facts = {
         "validation patients": patients_row(tables["val"]),
         "test patients": patients_row(tables["test"]),
         "intervals": "95%, from 2,000 resamples of patients, seed 0",
     }
-    return Page(folder, Parsed(written.read_text()), facts)
+    return Page(folder, Parsed(written.read_text()), facts, calibration.plain())
 
 
 @pytest.fixture(scope="module")
@@ -511,25 +442,27 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 
 def test_so_are_intervals_and_what_is_not_defined_and_test_patients(made: Page) -> None:
-    assert [*made.check()] == SECTIONS
+    assert [*made.check()] == sections("test")
     cells = [cell for one in made.parsed.sections for rows in one.tables for row in rows for cell in row]
     assert sum("[" in cell for cell in cells) > 100
     assert sum(cell == "–" for cell in cells) > 10
 
 
 @pytest.mark.parametrize(
-    ("place", "word"),
+    ("title", "word"),
     [
-        (lambda page: page.sections[0].tables[0], "12 things"),
-        (lambda page: page.sections[0].tables[1], "0.123"),
-        (lambda page: page.sections[1].tables[0], "0.123"),
-        (lambda page: page.sections[-1].tables[0], "0.123"),
+        ("By label: slices", "0.123"),
+        ("Operating points: studies", "0.123"),
+        ("Calibration", "0.123"),
+        ("Calibration by label: test slices", "1.234"),
+        ("facts", "12 things"),
+        ("summary", "0.123"),
     ],
 )
-def test_a_number_that_nobody_recomputes_fails(
-    made: Page, place: Callable[[Parsed], list[list[str]]], word: str
-) -> None:
-    rows = place(made.parsed)
+def test_a_number_that_nobody_recomputes_fails(made: Page, title: str, word: str) -> None:
+    head, *others = made.parsed.sections
+    facts, summary = head.tables
+    rows = ({one.title: one.tables[0] for one in others if one.tables} | {"facts": facts, "summary": summary})[title]
     kept = rows[1][1]
     rows[1][1] = word
     try:
@@ -537,3 +470,25 @@ def test_a_number_that_nobody_recomputes_fails(
             [*made.check()]
     finally:
         rows[1][1] = kept
+
+
+@pytest.mark.parametrize("title", ["Calibration", "Calibration by label: test slices"])
+def test_so_does_one_in_the_words_of_a_calibration(made: Page, title: str) -> None:
+    section = next(one for one in made.parsed.sections if one.title == title)
+    kept = section.prose
+    section.prose = f"0.123 {kept}"
+    try:
+        with pytest.raises(AssertionError):
+            [*made.check()]
+    finally:
+        section.prose = kept
+
+
+def test_so_does_one_in_the_figure_of_a_calibration(made: Page) -> None:
+    section = next(one for one in made.parsed.sections if one.title.startswith("Calibration by label"))
+    section.drawn.append("error 0.123")
+    try:
+        with pytest.raises(AssertionError):
+            [*made.check()]
+    finally:
+        section.drawn.pop()
