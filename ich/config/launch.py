@@ -23,6 +23,9 @@ AroundSweep = Callable[[Sequence[str]], AbstractContextManager[object]]
 _RELAUNCHED = "hydra.job.name=train_ddp_process_"
 """What Lightning adds to the command line of the processes that it starts."""
 
+_FURTHER = ("hydra.run.dir=${project:}/outputs", "hydra.output_subdir=null", "hydra/job_logging=stdout")
+"""For the further processes of torchrun or srun: the first alone has a folder of Hydra's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Door:
@@ -83,7 +86,8 @@ def _enter(door: Door, said: Sequence[str]) -> int:
         elif options.shell_completion:
             _check_completion(options.words)
         elif not options.tells and not _relaunched(options.words):
-            sys.argv[1:] = [*(["-m"] if options.multirun else []), *_checked(door, options)]
+            further = _FURTHER if _is_further() else ()
+            sys.argv[1:] = [*(["-m"] if options.multirun else []), *_checked(door, options), *further]
     except BadConfig as mistakes:
         print(mistakes, file=sys.stderr)
         return 2
@@ -136,6 +140,11 @@ def _options(said: Sequence[str]) -> Options:
 def _relaunched(words: Sequence[str]) -> bool:
     """Whether Lightning started this process for a further device: the first has checked the same command line."""
     return "LOCAL_RANK" in os.environ and any(word.startswith(_RELAUNCHED) for word in words)
+
+
+def _is_further() -> bool:
+    """Whether a launcher of many processes (torchrun, srun) started this one, and not as the first."""
+    return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0"
 
 
 def _checked(door: Door, options: Options) -> list[str]:
