@@ -24,7 +24,7 @@ _RELAUNCHED = "hydra.job.name=train_ddp_process_"
 """What Lightning adds to the command line of the processes that it starts."""
 
 _FURTHER = ("hydra.run.dir=${project:}/outputs", "hydra.output_subdir=null", "hydra/job_logging=stdout")
-"""For the further processes of torchrun or srun: the first alone has a folder of Hydra's."""
+"""For the further processes of torchrun: the first alone has a folder of Hydra's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +143,8 @@ def _relaunched(words: Sequence[str]) -> bool:
 
 
 def _is_further() -> bool:
-    """Whether a launcher of many processes (torchrun, srun) started this one, and not as the first."""
-    return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0"
+    """Whether torchrun started this process, and not as the first. Tasks of srun may be trainings of their own."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 def _checked(door: Door, options: Options) -> list[str]:
