@@ -214,11 +214,7 @@ def test_a_stopped_training_is_killed_in_the_record_and_keeps_its_checkpoint(
     project: Project, trained: Trained, sent: signal.Signals, code: int
 ) -> None:
     before = {run.info.run_id for run in project.runs()}
-    process = subprocess.Popen(
-        project.command("train.py", *SMALL, "trainer.max_epochs=1000"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    process = _start(project, "train.py", *SMALL, "trainer.max_epochs=1000")
     run_id = _wait_for_second_epoch(project, process, before)
     os.kill(process.pid, sent)
     _, printed = process.communicate(timeout=60)
@@ -226,6 +222,11 @@ def test_a_stopped_training_is_killed_in_the_record_and_keeps_its_checkpoint(
     run = project.client.get_run(run_id)
     assert run.info.status == "KILLED"
     assert project.artifact(run, "checkpoints/last.ckpt").is_file()
+
+
+def _start(project: Project, *words: str) -> subprocess.Popen[bytes]:
+    """A command that goes on beside the test."""
+    return subprocess.Popen(project.command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def _wait_for_second_epoch(project: Project, process: subprocess.Popen[bytes], before: set[str]) -> str:
@@ -276,7 +277,7 @@ def test_a_killed_sweep_and_its_job_are_killed_and_the_same_command_goes_on(
 ) -> None:
     words = ("train.py", "-m", *SMALL, "trainer.max_epochs=12", f"seed=2,{3 + (sent == signal.SIGKILL)}")
     before = {run.info.run_id for run in project.runs()}
-    process = subprocess.Popen(project.command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = _start(project, *words)
     first = _wait_for_second_epoch(project, process, before)
     second = _wait_for_second_epoch(project, process, {*before, first})
     os.kill(process.pid, sent)
@@ -305,11 +306,7 @@ def test_a_training_that_vanished_is_killed_with_its_metrics_and_its_last_checkp
     project: Project, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {run.info.run_id for run in project.runs()}
-    process = subprocess.Popen(
-        project.command("train.py", *SMALL, "trainer.max_epochs=1000"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    process = _start(project, "train.py", *SMALL, "trainer.max_epochs=1000")
     run_id = _wait_for_second_epoch(project, process, before)
     process.kill()
     process.communicate(timeout=60)

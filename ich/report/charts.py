@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -31,6 +32,17 @@ STYLE: dict[Any, Any] = {
 WIDTH = 8.0
 """Inches of every chart, so that letters have one size over a page."""
 LONGEST_ID = 26
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A figure with its file's name, its title and what it says."""
+
+    file: str
+    title: str
+    caption: str
+    figure: Figure
+
 
 P = ParamSpec("P")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ich.ct.geometry import FullGeometry, HeadGeometry
 from ich.ct.windowing import Window
@@ -14,6 +13,7 @@ from ich.data.cohort import Cohort
 from ich.data.layout import name_layouts
 from ich.findings import FINDINGS
 from ich.report import charts
+from ich.report.charts import Chart
 from ich.report.examples import draw_gallery, draw_one
 from ich.report.layouts import HEADERS, describe_layouts, write_headers
 from ich.report.page import BadOutput, Page, Section, render
@@ -26,16 +26,6 @@ SYNTHETIC = "The cohort is synthetic: no picture shows a patient, and no number 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plate:
-    """A figure with its file's name, its title and what it says."""
-
-    file: str
-    title: str
-    caption: str
-    figure: Figure
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
     """`counts`: label, positive, slices; `facts` and `lead` stand above the plates.
 
@@ -44,7 +34,7 @@ class Exploration:
 
     name: str
     counts: pd.DataFrame
-    plates: list[Plate]
+    plates: list[Chart]
     facts: dict[str, str] = field(default_factory=dict)
     lead: list[str] = field(default_factory=list)
     header_groups: pd.Series | None = None
@@ -87,27 +77,27 @@ def of_cohort(
     shown, chosen = draw_gallery(cohort, labels, count=gallery)
     plates = [
         *_label_plates(labels),
-        Plate(
+        Chart(
             file="slices_a_study.svg",
             title="Slices a study",
             caption="Left: how many slices a study has. Right: in how many of them hemorrhage is seen, of the studies "
             "where it is seen at all. Dashed: the median.",
             figure=charts.slices_chart(studies["size"], studies["sum"]),
         ),
-        Plate(
+        Chart(
             file="headers.svg",
             title="Header groups, and the rate of hemorrhage in each",
             caption=layouts.caption,
             figure=charts.layouts_chart(layouts.groups, float(labels["any"].mean())),
         ),
-        Plate(
+        Chart(
             file="gallery.png",
             title="A gallery of each kind",
             caption="Brain window, L40 W80: 0 HU is black, 80 HU and more is white. In each series the middle one of "
             f"the slices that show the kind, then others of it where there are too few; {chosen}.",
             figure=shown,
         ),
-        *(Plate(**step) for step in draw_one(cohort, labels, image=image, geometry=geometry, windows=windows)),
+        *(Chart(**step) for step in draw_one(cohort, labels, image=image, geometry=geometry, windows=windows)),
     ]
     name = f"{len(table):,} slices of {facts['patients']} patients"
     return Exploration(
@@ -158,36 +148,36 @@ def _page(found: Exploration, output: Path) -> Page:
     )
 
 
-def _label_plates(labels: pd.DataFrame) -> list[Plate]:
+def _label_plates(labels: pd.DataFrame) -> list[Chart]:
     return [
-        Plate(
+        Chart(
             file="rows.svg",
             title="Rows of train.csv",
             caption="The label table has six rows an image, one a finding: the id of the image, then the finding. "
             "any is 1 where at least one of the kinds is.",
             figure=charts.rows_chart(labels),
         ),
-        Plate(
+        Chart(
             file="zeros_and_ones.svg",
             title="Counts of 0 and 1",
             caption="Over all rows of the table, every image once. Rare positives make accuracy a poor guide: "
             "0 as everybody's answer would be right as often as the upper bar says.",
             figure=charts.zeros_and_ones_chart(labels),
         ),
-        Plate(
+        Chart(
             file="zeros_and_ones_by_kind.svg",
             title="0 and 1 by kind",
             caption="Slices without (outline) and with (filled) each kind of hemorrhage, and any of them.",
             figure=charts.zeros_and_ones_by_finding_chart(labels),
         ),
-        Plate(
+        Chart(
             file="positives_by_kind.svg",
             title="Positives by kind",
             caption="Slices that show each kind, most first. A slice may show several, so the shares add up to more "
             "than that of any.",
             figure=charts.positives_chart(labels),
         ),
-        Plate(
+        Chart(
             file="kinds_together.svg",
             title="Kinds that come together",
             caption="Left, by row: how many of the slices with this kind also show another one; on the diagonal all "

@@ -7,9 +7,7 @@ Each is found right, or refused with every mistake named; nothing else is raised
 
 import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand before torchvision)
 
-import argparse
 import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -19,7 +17,7 @@ from random import Random
 from ich.config import files
 from ich.config.check import check_command
 from ich.config.mistakes import BadConfig
-from tests.faults.damage import GENERAL, damaged
+from tests.faults.damage import GENERAL, command, damaged
 from tests.faults.tables import swap_lines
 from train import Keys
 
@@ -102,11 +100,4 @@ def main(count: int, seed: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    found = main(asked.count, asked.seed)
-    print("\n".join(found[:100]))
-    print(f"{len(found)} wrong: FAILED" if found else "PASSED")
-    sys.exit(bool(found))
+    command(main, __doc__.partition("\n")[0], count=500)

@@ -1,8 +1,11 @@
 """Damage to files, by a seeded generator: the same seed gives the same bytes. Nothing but the standard library."""
 
+import argparse
 import re
+import sys
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import NoReturn
 
 Damage = Callable[[bytearray, Random], None]
 
@@ -178,3 +181,15 @@ def damaged(data: bytes, kinds: Sequence[Damage], random: Random) -> tuple[bytes
         kind(changed, random)
         named.append(kind.__name__)
     return bytes(changed), "+".join(named)
+
+
+def command(main: Callable[[int, int], Sequence[str]], description: str, *, count: int) -> NoReturn:
+    """Run `main(count, seed)` by what the command line says, tell what it found wrong, and exit with 1 for any."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--count", type=int, default=count)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    found = main(asked.count, asked.seed)
+    print("\n".join(found[:100]))
+    print(f"{len(found)} wrong: FAILED" if found else "PASSED")
+    sys.exit(bool(found))

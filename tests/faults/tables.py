@@ -8,10 +8,8 @@ sound table gives what pandas reads there. Nothing else is raised, nothing takes
 
 import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand before torchvision)
 
-import argparse
 import resource
 import shutil
-import sys
 import tempfile
 import time
 import zipfile
@@ -36,7 +34,7 @@ from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.predictor import Predictor
 from tests.data.dicom_files import write_slice
-from tests.faults.damage import GENERAL, Damage, damaged
+from tests.faults.damage import GENERAL, Damage, command, damaged
 from tests.faults.small import small_checkpoint
 
 SLOWEST_SECONDS = 5.0
@@ -298,12 +296,5 @@ def main(count: int, seed: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=5_000)
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
     torch.set_num_threads(1)
-    found = main(asked.count, asked.seed)
-    print("\n".join(found[:100]))
-    print(f"{len(found)} wrong: FAILED" if found else "PASSED")
-    sys.exit(bool(found))
+    command(main, __doc__.partition("\n")[0], count=5_000)

@@ -1,30 +1,19 @@
 """The figures of an evaluation, each with its title and what it says."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ich import metric
 from ich.findings import FINDINGS
 from ich.report import curves
+from ich.report.charts import Chart
 from ich.report.evaluation import wording
 from ich.report.evaluation.bootstrap import Row
 from ich.report.evaluation.level import Level, reported
 from ich.report.evaluation.report import Report
 from ich.report.evaluation.sets import ALL, CaseSet, set_row
 from ich.report.evaluation.tables import FIXED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """A figure with its file's name, its title and what it says."""
-
-    file: str
-    title: str
-    caption: str
-    figure: Figure
 
 
 def _curves(report: Report, level: Level) -> curves.Curves:

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ich.report import charts
+from ich.report.charts import Chart
 from ich.report.evaluation import wording
 from ich.report.evaluation.bootstrap import Row
-from ich.report.evaluation.drawing import Chart, draw_charts, draw_shifts
+from ich.report.evaluation.drawing import draw_charts, draw_shifts
 from ich.report.evaluation.headers import ByHeader
 from ich.report.evaluation.level import reported
 from ich.report.evaluation.report import Report
