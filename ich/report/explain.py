@@ -28,6 +28,7 @@ from ich.ct.windowing import apply_window
 from ich.findings import FINDINGS
 from ich.model.activation import ActivationMaps
 from ich.predictor import Predictor, Read
+from ich.progress import counted
 from ich.report import charts, figures
 from ich.report.charts import GREY, INK, styled
 from ich.report.predictions import EXPLAINED, EXPLANATIONS, UNFINISHED, BadOutput
@@ -96,7 +97,8 @@ class Explainer:
         table.sort_values("file", kind="stable").to_csv(unfinished / EXPLAINED, index=False)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
-        return f"{table['file'].nunique()} slices have a label of probability {self.at_least:g} or more: {folder}"
+        shown = counted(table["file"].nunique(), "slice has", "slices have")
+        return f"{shown} a label of probability {self.at_least:g} or more: {folder}"
 
     def _write(self, file: str, read: Read, explained: Sequence[Explained]) -> None:
         folder = self.output / UNFINISHED
