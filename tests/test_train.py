@@ -72,6 +72,7 @@ def test_the_report_says_what_the_predictions_say_and_needs_no_network(project: 
     page = (folder / "report.html").read_text()
     assert f"{value:.3f}" in page
     assert low is None or f"{value:.3f} [{low:.3f}, {high:.3f}]" in page
+    assert f"report: {folder / 'report.html'}\n" in trained.printed
     assert "not a medical device" in page
     assert f"{len(table)} slices" in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)

@@ -11,7 +11,8 @@ from ich.data.module import HeadCT
 from ich.model.learner import Learner
 from ich.progress import counted
 from ich.report.recorder import SHEET, Record
-from ich.report.tracking import ui_command
+from ich.report.run_report import PAGE
+from ich.report.tracking import Run, ui_command
 
 SHOWN = ("weighted_log_loss", "auc/any", "average_precision/any", "precision", "recall", "f1", "accuracy")
 
@@ -40,7 +41,14 @@ def show_results(record: Record, data: HeadCT) -> None:
         highlight=False,
     )
     console.print(table)
-    sheet = record.recorder.run.local_file(SHEET.as_posix())
-    if sheet:
-        console.print(f"found and missed slices: {sheet}", highlight=False, soft_wrap=True)
+    _show_file(console, record.recorder.run)
     console.print(f"run {record.recorder.run.id}; open the runs with: {ui_command()}", highlight=False, soft_wrap=True)
+
+
+def _show_file(console: Console, run: Run) -> None:
+    """The one to look at: the run's page, or without it the sheet; where a server keeps them, none."""
+    for said, name in (("report", f"report/{PAGE}"), ("found and missed slices", SHEET.as_posix())):
+        file = run.local_file(name)
+        if file and file.exists():
+            console.print(f"{said}: {file}", highlight=False, soft_wrap=True)
+            return
