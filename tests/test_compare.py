@@ -83,6 +83,13 @@ def test_a_long_list_is_cut_and_counted() -> None:
     assert "data: the same" in said
 
 
+def test_the_score_stands_first_and_the_machine_last() -> None:
+    names = ("system/cpu", "train/loss", "test/loss", "val/auc", "val/weighted_log_loss")
+    said = differences(metrics=dict.fromkeys(names, 1.0))["metrics"]
+    found = [line.partition(":")[0] for line in said]
+    assert found == ["val/weighted_log_loss", "val/auc", "val/loss", "test/loss", "train/loss", "system/cpu"]
+
+
 def test_a_run_that_kept_no_slices_says_so() -> None:
     assert "data: not kept by both runs" in compare_runs(kept(), kept(slices=None)).text(5)
 
