@@ -76,7 +76,7 @@ def test_another_geometry_alone_makes_no_other_slice() -> None:
 
 
 def test_a_long_list_is_cut_and_counted() -> None:
-    said = compare_runs(kept(), kept(metrics={f"m{number}": 1.0 for number in range(5)})).text(2)
+    said = compare_runs(kept(), kept(metrics={f"val/a{number}": 1.0 for number in range(5)})).text(2)
     assert "metrics: 6 differences" in said
     assert "and 4 more (most=6 names them)" in said
     assert said.count("in b alone") == 2
