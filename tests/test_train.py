@@ -245,7 +245,7 @@ def _wait_for_second_epoch(project: Project, process: subprocess.Popen[bytes], b
 
 
 def test_a_sweep_is_one_parent_with_a_child_a_value(project: Project, trained: Trained) -> None:
-    project.run("train.py", "-m", *SMALL, "trainer.max_epochs=1", "optimizer.lr=1e-4,3e-4,1e-3")
+    done = project.run("train.py", "-m", *SMALL, "trainer.max_epochs=1", "optimizer.lr=1e-4,3e-4,1e-3")
     parent = next(run for run in project.runs() if "mlflow.parentRunId" not in run.data.tags)
     children = project.runs(f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
     assert parent.info.status == "FINISHED"
@@ -257,6 +257,9 @@ def test_a_sweep_is_one_parent_with_a_child_a_value(project: Project, trained: T
     lowest = min(children, key=lambda child: best_logged(project, child.info.run_id, "val/weighted_log_loss"))
     assert sorted(table["optimizer.lr"]) == [1e-4, 3e-4, 1e-3]
     assert parent.data.tags["best_child"] == lowest.info.run_id
+    told = [float(line.split()[0]) for line in done.stdout.splitlines() if "FINISHED" in line]
+    assert told == table.sort_values("val/weighted_log_loss")["optimizer.lr"].tolist()
+    assert f"best runs:/{lowest.info.run_id}; parent runs:/{parent.info.run_id};" in done.stdout
     assert parent.data.metrics["best/val/weighted_log_loss"] == table["val/weighted_log_loss"].min()
     assert project.artifact(parent, "sweep.svg").read_text().startswith("<?xml")
 

@@ -9,14 +9,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
 from ich.model.learner import MONITOR
+from ich.progress import counted
 from ich.report import charts
 from ich.report.charts import DARK, GREY, WIDTH, styled
 from ich.report.rescue import rescue
-from ich.report.tracking import Child, Run, open_sweep, read_children
+from ich.report.tracking import Child, Run, open_sweep, read_children, ui_command
 
 SHOWN = (MONITOR, "val/floor", "val/skill", "val/auc/any", "val/average_precision/any", "val/precision", "val/recall")
+PRINTED = (MONITOR, "val/floor", "val/auc/any")
 SEED = "seed"
 
 
@@ -28,7 +33,9 @@ def record_sweep(command: Sequence[str]) -> Iterator[None]:
             yield
         finally:
             rescue()
-            write_sweep(parent, read_children(parent.id, monitor=MONITOR, names=SHOWN))
+            children = read_children(parent.id, monitor=MONITOR, names=SHOWN)
+            write_sweep(parent, children)
+            show_sweep(parent.id, children)
 
 
 def write_sweep(parent: Run, children: Sequence[Child]) -> None:
@@ -56,6 +63,23 @@ def write_sweep(parent: Run, children: Sequence[Child]) -> None:
         for file in sorted(Path(folder).iterdir()):
             parent.log_file(file)
     parent.set_tags(tags)
+
+
+def show_sweep(parent: str, children: Sequence[Child]) -> None:
+    """On the screen: the jobs, the best first, and where to look for them."""
+    jobs, keys = table_of(children), keys_of(children)
+    if jobs.empty:
+        return
+    jobs = jobs.sort_values(MONITOR, kind="stable")
+    table = Table(*keys, "state", *(name.removeprefix("val/") for name in PRINTED), box=SIMPLE_HEAD)
+    for _, job in jobs.iterrows():
+        scores = [f"{job[name]:.4f}" if pd.notna(job[name]) else "" for name in PRINTED]
+        table.add_row(*(str(job[key]) for key in keys), job["state"], *scores)
+    console = Console()
+    console.print(f"\nsweep of {counted(len(jobs), 'job')}, validation at each one's best epoch, the best job first")
+    console.print(table)
+    best = f"best runs:/{jobs['run'].iloc[0]}; " if pd.notna(jobs[MONITOR].iloc[0]) else ""
+    console.print(f"{best}parent runs:/{parent}; open the runs with: {ui_command()}", highlight=False, soft_wrap=True)
 
 
 def keys_of(children: Sequence[Child]) -> list[str]:
