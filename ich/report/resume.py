@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,16 @@ class Resumed:
     best: Path | None
     settings: dict[str, Any]
     choices: dict[str, str]
+
+    def plain(self) -> dict[str, Any]:
+        """As the first process of a training tells the others."""
+        paths = {"checkpoint": self.checkpoint, "best": self.best}
+        return asdict(self) | {name: str(path) if path else None for name, path in paths.items()}
+
+    @classmethod
+    def from_plain(cls, told: dict[str, Any]) -> "Resumed":
+        paths = {name: Path(told[name]) if told[name] else None for name in ("checkpoint", "best")}
+        return cls(**told | paths)
 
     def configuration(self, asked: DictConfig, typed: Sequence[str], *, keys: type) -> DictConfig:
         """The run's own configuration, with what was typed and may change. Raises CannotResume, BadConfig."""
