@@ -39,7 +39,7 @@ class FirstRefused(InputError):
 def name_lost(error: RuntimeError) -> ProcessLost | None:
     """What torch raises where another process has gone, in words; None of any other error."""
     said = str(error).partition("\n")[0]
-    if not isinstance(error, DistError) and "gloo" not in said:
+    if (not isinstance(error, DistError) and "gloo" not in said) or "EADDRINUSE" in said:
         return None
     return ProcessLost(
         f"another process of this training has ended ({said}): what it said stands above; if nothing does it was "
