@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from lightning_fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.strategies.launchers import subprocess_script
 from pytorch_lightning.utilities import rank_zero_only
-from torch.distributed import DistError, DistStoreError, Store, rendezvous
+from torch._C._distributed_c10d import Store
+from torch.distributed import DistError, DistStoreError
+from torch.distributed.rendezvous import rendezvous
 
 from ich.errors import InputError
 

@@ -299,15 +299,17 @@ def test_tasks_of_srun_leave_one_run(project: Project, trained: Trained) -> None
     assert files(project, project.newest()) == files(project, trained.run)
 
 
+WAITS = """
+import ich, time
+from ich import processes
+processes.GRACE_SECONDS = 1
+with processes.ended_with(lambda: True, lambda lost: print("closed:", lost, flush=True)):
+    time.sleep(60)
+"""
+
+
 def test_a_process_that_waits_where_no_exception_comes_is_ended_with_its_record() -> None:
-    waits = (
-        "import ich, time\\n"
-        "from ich import processes\\n"
-        "processes.GRACE_SECONDS = 1\\n"
-        "with processes.ended_with(lambda: True, lambda lost: print('closed:', lost, flush=True)):\\n"
-        "    time.sleep(60)\\n"
-    )
-    done = subprocess.run([sys.executable, "-c", waits], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", WAITS], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "ProcessLost: another process of this training ended 1 seconds before" in done.stderr
     assert done.stdout.startswith("closed: another process")

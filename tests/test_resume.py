@@ -1,6 +1,7 @@
 """train.py resume=…: the same run goes on with its own configuration, or is refused in words."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -31,7 +32,10 @@ def test_a_finished_run_goes_on_for_more_epochs_and_on_no_other_data(project: Pr
     project.run("train.py", *SMALL, "trainer.max_epochs=1", "scheduler=constant", "seed=8", "system_metrics=true")
     run_id, before = project.newest().info.run_id, len(project.runs())
     longer = (f"resume=runs:/{run_id}", "trainer.max_epochs=2")
-    done = project.run("train.py", *longer, f"data.pseudonym_key={tmp_path / 'other.key'}", code=1)
+    shutil.copytree(project.root / "cache" / "phantom", tmp_path / "phantom", symlinks=True)
+    for cohort in (tmp_path / "phantom").glob("*/"):
+        next(cohort.rglob("*.dcm")).unlink()
+    done = project.run("train.py", *longer, f"data.cache={tmp_path}", code=1)
     assert "the run saw other data: cohort was" in done.stderr
     assert "Traceback" not in done.stderr
     assert project.client.get_run(run_id).info.status == "FINISHED"  # as it was

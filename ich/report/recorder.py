@@ -24,23 +24,14 @@ from ich.calibration import Calibration
 from ich.config import compose
 from ich.data.module import HeadCT
 from ich.findings import FINDINGS
-from ich.model.learner import MONITOR, Learner, OtherLength, Scored
+from ich.model.learner import MONITOR, Learner, Scored
 from ich.report.calibrated import calibrate, calibrated_scores
 from ich.report.comparison import SLICES
 from ich.report.layouts import HEADERS, write_headers
 from ich.report.lightning_logger import RunLogger
 from ich.report.others import following, leading
 from ich.report.rescue import rescue_others, run_folder, upload_folder
-from ich.report.resume import (
-    CHOICES_TAG,
-    RECORD,
-    CannotResume,
-    Resumed,
-    check_data,
-    describe_machine,
-    held,
-    tell_machine,
-)
+from ich.report.resume import CHOICES_TAG, RECORD, REFUSALS, Resumed, check_data, describe_machine, held, tell_machine
 from ich.report.run_files import draw_validation, write_predictions, write_slices
 from ich.report.run_report import Files, Told, write_report
 from ich.report.setting import describe_environment, describe_setting
@@ -114,8 +105,7 @@ def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) 
 def _open(cfg: DictConfig, resumed: Resumed | None) -> AbstractContextManager[Run]:
     if resumed:
         at = resumed.checkpoint or "its beginning"
-        refusals = (CannotResume, OtherLength)
-        return open_run(name="", params={}, tags={"resumed": f"from {at}"}, again=resumed.run_id, refusals=refusals)
+        return open_run(name="", params={}, tags={"resumed": f"from {at}"}, again=resumed.run_id, refusals=REFUSALS)
     choices = config.choices()
     swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
     tags = {DIGEST_TAG: config_digest(cfg), CHOICES_TAG: json.dumps(choices)} | swept

@@ -18,6 +18,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from ich.config import check, compose, files
 from ich.config.mistakes import BadConfig
 from ich.errors import InputError
+from ich.model.learner import OtherLength
 from ich.predictor import BadCheckpoint, load_checkpoint
 from ich.report.rescue import run_folder
 from ich.report.tracking import KeptRun, find_run
@@ -46,6 +47,10 @@ CONFIG, RECORD = "config.yaml", "record"
 
 class CannotResume(InputError):
     """A run that cannot be gone on with as asked."""
+
+
+REFUSALS = (CannotResume, OtherLength)
+"""After which a run that had finished is as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
