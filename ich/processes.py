@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -16,7 +16,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from pytorch_lightning.strategies.launchers import subprocess_script
 from pytorch_lightning.utilities import rank_zero_only
 from torch._C._distributed_c10d import Store
-from torch.distributed import DistError, DistStoreError
+from torch.distributed import DistError
 from torch.distributed.rendezvous import rendezvous
 
 from ich.errors import InputError
@@ -25,6 +25,7 @@ TOLD = "ICH_TOLD_BY_FIRST"
 """What the first process has found out; the processes that Lightning starts inherit it."""
 GRACE_SECONDS = 30
 """How long a process may take to notice by itself that another is lost; else it may wait for it for half an hour."""
+ASK_SECONDS = 0.2
 
 _started: list[subprocess.Popen[bytes]] = []
 """By Lightning, for the further devices."""
@@ -91,13 +92,10 @@ def _from_store(launcher: ClusterEnvironment, find: Callable[[], Any]) -> Any:
 
 
 def _wait(store: Store, key: str) -> bytes:
-    """By the second: a signal is heard in between only."""
-    while True:
-        try:
-            store.wait([key], timedelta(seconds=1))
-        except DistStoreError:
-            continue
-        return store.get(key)
+    """By asking: a signal is heard in between only."""
+    while not store.check([key]):
+        time.sleep(ASK_SECONDS)
+    return store.get(key)
 
 
 def watch_started() -> None:
