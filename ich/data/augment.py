@@ -51,7 +51,10 @@ class Augment:
         return np.asarray(_mixed(start + rows.astype(np.uint64) * GOLDEN) / 2.0**64 < self.flip)
 
     def apply(self, hu: Int16[np.ndarray, "depth height width"], draw: tuple[int, int, int]) -> np.ndarray:
-        """One changed copy [D, S, S]; the random numbers depend on `draw` = (seed, epoch, row) alone."""
+        """One changed copy [D, S, S]; the random numbers depend on `draw` = (seed, epoch, row) alone.
+
+        With `transforms` by one thread at a time: albumentations keeps its random numbers in the pipeline.
+        """
         if self.transforms:
             self._pipeline.set_random_seed(_seed(draw))
             hu = np.moveaxis(self._pipeline(image=np.ascontiguousarray(np.moveaxis(hu, 0, -1)))["image"], -1, 0)

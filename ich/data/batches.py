@@ -1,5 +1,6 @@
 """Batches of HU from a store: which rows, in which order, and read ahead of the training."""
 
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -15,10 +16,12 @@ from ich.data.augment import Augment
 from ich.data.threads import in_order
 from ich.errors import InputError
 
-AHEAD = 2
-"""Batches that are read while the network works on one."""
+AHEAD = 3
+"""Batches that are read, or wait, while the network works on one."""
+THREADS = 2
+"""That read: a second one keeps up with the memory, and waits for the disk while the first does."""
 ROOMS = AHEAD + 2
-"""Batches that are there at once: those read ahead, the one that is read, and the network's."""
+"""Batches that are there at once: those ahead, the one that is handed over, and the network's."""
 
 
 class BadBatchSize(InputError):
@@ -62,18 +65,24 @@ class Room:
 
     def __init__(self) -> None:
         self._given: list[tuple[np.ndarray, weakref.ref[np.ndarray]]] = []
+        self._one_at_a_time = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process has memory of its own."""
+        return Room, ()
 
     def take(self, shape: tuple[int, ...]) -> Int16[np.ndarray, "..."]:
         """Of any content. What it is given as is what holds it: a view of it alone, as numpy makes them, does not."""
-        free = (place for place, (_, given) in enumerate(self._given) if given() is None)
-        place = next(free, len(self._given))
-        memory = self._given[place][0] if place < len(self._given) else np.empty(shape, np.int16)
-        if memory.shape != shape:
-            memory = np.empty(shape, np.int16)
-        given = memory[:]
-        if place < ROOMS:
-            self._given[place : place + 1] = [(memory, weakref.ref(given))]
-        return given
+        with self._one_at_a_time:
+            free = (place for place, (_, given) in enumerate(self._given) if given() is None)
+            place = next(free, len(self._given))
+            memory = self._given[place][0] if place < len(self._given) else np.empty(shape, np.int16)
+            if memory.shape != shape:
+                memory = np.empty(shape, np.int16)
+            given = memory[:]
+            if place < ROOMS:
+                self._given[place : place + 1] = [(memory, weakref.ref(given))]
+            return given
 
 
 class BatchReader(Dataset[Batch]):
@@ -93,7 +102,7 @@ class BatchReader(Dataset[Batch]):
         pin: bool = False,
     ) -> None:
         self.store = store
-        self.labels = labels
+        self.labels = labels.astype(np.float32)
         self.augment = augment
         self.seed = seed
         self.neighbours = neighbours
@@ -112,7 +121,7 @@ class BatchReader(Dataset[Batch]):
         self.store.read(seen.ravel(), out=slices.reshape(-1, *shape[2:]))
         if draw.epoch is not None:
             self._change(slices, draw.rows, draw.epoch)
-        labels = self.labels[draw.rows].astype(np.float32)
+        labels = self.labels.take(draw.rows, axis=0)
         return Batch(hu, torch.from_numpy(labels), torch.from_numpy(draw.rows))
 
     def _change(self, slices: Int16[np.ndarray, "batch depth size size"], rows: np.ndarray, epoch: int) -> None:
@@ -126,22 +135,23 @@ class BatchReader(Dataset[Batch]):
 
 
 class ReadAhead:
-    """What Lightning iterates: a thread of its own reads the next batches; worker processes would only copy once more.
+    """What Lightning iterates: threads of its own read the next batches; worker processes would only copy once more.
 
     `sampler` is where Lightning sets the epoch; it asks for a `batch_sampler`, too.
     """
 
     batch_sampler = None
 
-    def __init__(self, reader: Dataset[Any], sampler: "TrainBatches | ValBatches") -> None:
+    def __init__(self, reader: Dataset[Any], sampler: "TrainBatches | ValBatches", *, threads: int = THREADS) -> None:
         self.reader = reader
         self.sampler = sampler
+        self.threads = threads
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        yield from in_order(self.reader.__getitem__, self.sampler, ahead=AHEAD, threads=1, name="feed")
+        yield from in_order(self.reader.__getitem__, self.sampler, ahead=AHEAD, threads=self.threads, name="feed")
 
 
 class TrainBatches(Sampler[Draw]):

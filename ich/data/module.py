@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from ich.ct.geometry import Geometry
 from ich.data import split
 from ich.data.augment import Augment
-from ich.data.batches import BadBatchSize, Batch, BatchReader, ReadAhead, TrainBatches, ValBatches
+from ich.data.batches import THREADS, BadBatchSize, Batch, BatchReader, ReadAhead, TrainBatches, ValBatches
 from ich.data.cohort import neighbour_rows
 from ich.data.faults import find_faults, shared_pixels
 from ich.data.layout import name_layouts
@@ -171,7 +171,7 @@ class HeadCT(LightningDataModule):
             self.store, self.labels, self.augment, self.seed, neighbours=self.neighbours, pin=pin and not workers
         )
         if not workers:
-            return ReadAhead(reader, sampler)
+            return ReadAhead(reader, sampler, threads=1 if self.augment.transforms else THREADS)
         return DataLoader(
             reader,
             batch_size=None,  # a draw is a whole batch

@@ -1,7 +1,10 @@
 """Which rows make a batch, in which order, and that reading ahead changes nothing."""
 
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ich.data.augment import Augment
-from ich.data.batches import BadBatchSize, BatchReader, Draw, ReadAhead, TrainBatches, ValBatches
+from ich.data.batches import BadBatchSize, BatchReader, Draw, ReadAhead, Room, TrainBatches, ValBatches
 
 ROWS, SIDE = 40, 24
 
@@ -102,7 +105,24 @@ def test_a_slice_that_cannot_be_read_stops_the_training_and_not_its_thread_alone
         list(ReadAhead(reader(), ValBatches(np.arange(ROWS), 4, 0, 1)))
 
 
-def test_leaving_early_ends_the_thread() -> None:
+def test_threads_that_read_at_once_share_no_memory() -> None:
+    room, interval = Room(), sys.getswitchinterval()
+
+    def is_shared(number: int) -> bool:
+        memory = room.take((1,))
+        memory[0] = number
+        time.sleep(0)
+        return int(memory[0]) != number
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert not any(pool.map(is_shared, range(8_000)))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_leaving_early_ends_the_threads() -> None:
     batches: Iterator[object] = iter(ReadAhead(reader(), ValBatches(GOOD, 1, 0, 1)))
     next(batches)
     assert [thread for thread in threading.enumerate() if thread.name.startswith("feed")]

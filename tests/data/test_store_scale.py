@@ -123,6 +123,9 @@ class MadeUpFiles:
     def names(self) -> list[str]:
         return [f"{number:09x}.dcm" for number in range(SLICES)]
 
+    def same(self, name: str) -> str:
+        return ""
+
     def read_header(self, name: str, *, spacing_required: bool) -> tuple[Header, Sample]:
         number = int(name.removesuffix(".dcm"), 16)
         series = number % SERIES
@@ -136,6 +139,10 @@ class MadeUpFiles:
             spacing_mm=(0.488281, 0.488281),
             rows=512,
             columns=512,
+            bits_stored=12,
+            signed=False,
+            slope=1.0,
+            intercept=-1024.0,
         )
         return header, Sample(525_000, f"{number:016x}")
 

@@ -84,11 +84,10 @@ class Store:
         if out is None:
             out = np.empty((len(rows), self.size, self.size), np.int16)
         places = rows if self._rows is None else self._rows[rows]
+        if len(self._starts) == 2:  # one shard; mode="raise" would buffer, and the bounds are checked above
+            return np.take(self.shard(0), places, axis=0, out=out, mode="clip")
         shards = np.searchsorted(self._starts, places, side="right") - 1
         slots = places - self._starts[shards]
-        if len(rows) and (shards == shards[0]).all():
-            # mode="raise" would buffer; the bounds are checked above.
-            return np.take(self.shard(int(shards[0])), slots, axis=0, out=out, mode="clip")
         for place, (shard, slot) in enumerate(zip(shards.tolist(), slots.tolist(), strict=True)):
             out[place] = self.shard(shard)[slot]
         return out
