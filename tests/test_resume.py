@@ -53,6 +53,7 @@ def test_a_scheduler_that_was_laid_out_for_fewer_epochs_is_refused(project: Proj
     done = project.run("train.py", f"resume={trained.checkpoint}", "trainer.max_epochs=3", code=1)
     assert "the scheduler was laid out for" in done.stderr
     assert project.client.get_run(trained.run.info.run_id).info.status == "FINISHED"
+    assert not (project.root / "cache" / "runs" / trained.run.info.run_id).exists()
 
 
 def test_a_best_checkpoint_is_no_save_to_go_on_from(project: Project, trained: Trained) -> None:

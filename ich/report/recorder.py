@@ -79,6 +79,7 @@ def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) 
     with ExitStack() as stack:
         if resumed:  # before its state is touched
             stack.enter_context(held(run_folder(cache, resumed.run_id), resumed.run_id))
+            stack.enter_context(resumed.no_folder_if_refused(run_folder(cache, resumed.run_id)))
         run = stack.enter_context(_open(cfg, resumed))
         folder = run_folder(cache, run.id)
         if not resumed:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -102,6 +103,16 @@ class Resumed:
     def has_ended(self, cfg: DictConfig) -> bool:
         """Whether nothing is left to do: it has finished, and no further epochs are asked for."""
         return self.finished and int(cfg.trainer.max_epochs) <= int(self.settings["trainer"]["max_epochs"])
+
+    @contextmanager
+    def no_folder_if_refused(self, folder: Path) -> Iterator[None]:
+        """A run that had finished has none, and is as it was."""
+        try:
+            yield
+        except REFUSALS:
+            if self.finished:
+                shutil.rmtree(folder)
+            raise
 
     def _check(self, settings: dict[str, Any], keys: type) -> None:
         """As a command line is. Weights come from the save: none are looked for."""
