@@ -76,7 +76,7 @@ def train(cfg: DictConfig) -> None:
             if len(data.test_rows):  # the best checkpoint's, as all predictions of a run
                 best = "best" if cfg.fit else None
                 trainer.test(learner, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
-    show_results(record, data)
+    show_results(record, data, fit=cfg.fit)
 
 
 def find_stopped(cfg: DictConfig) -> "Resumed | None":

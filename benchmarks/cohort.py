@@ -32,7 +32,10 @@ class Slices:
 
 
 def prepare_slices(cache: Path, folder: Path, *, patients: int, size: int = SIZE) -> Slices:
-    """Write the phantom and the store where they are not there yet."""
+    """Write the phantom and the store where they are not there yet.
+
+    Other processes draw it, so a script that asks for it needs `if __name__ == "__main__"`.
+    """
     source = Phantom(cache=cache, patients=patients, slices=32, batch_size=BATCH)
     data = HeadCT(source=source, geometry=HeadGeometry(size=size), augment=Augment(), seed=0)
     data.setup()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mlflow.tracking import MlflowClient
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -37,6 +38,8 @@ from ich.report.explain import explain, explanation_figure
 PICTURES = PROJECT / "docs" / "pictures"
 STUDY: dict[str, Any] = {"seed": 4, "slices": 32, "difficulty": "base", "noise": 1.0}
 SWEEP = ("-m", "experiment=demo", "data.patients=24", "optimizer.lr=1e-3,3e-3,6e-3", "trainer.max_epochs=8")
+COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#555555")
+"""Of the jobs, the last first, and of the sweep."""
 COLUMNS = ("val/weighted_log_loss", "val/precision", "val/recall", "val/auc/any")
 SEEN: dict[str, Any] = {
     "mlflow.workflowType_v1": "machine_learning",
@@ -47,6 +50,11 @@ SEEN: dict[str, Any] = {
     },
 }
 """What MLflow's pages keep in a browser."""
+FONT = (
+    "*:not(.ag-checkbox-input-wrapper) { font-family: 'Liberation Sans', 'DejaVu Sans Condensed' !important }"
+    ".ag-cell a { font-size: 11px; letter-spacing: -0.2px }"
+)
+"""Narrow enough for the names of runs; check boxes are letters of a font of their own."""
 
 
 def draw_phantom(path: Path) -> None:
@@ -86,7 +94,14 @@ def draw_explanation(predictor: Predictor, path: Path) -> None:
 def photograph_runs(folder: Path) -> None:
     """MLflow's list of runs after a sweep, and their curves."""
     with _trained(*SWEEP) as copy, ui(copy) as address, open_browser() as browser:
+        _colour(MlflowClient(tracking_uri=address))
         _photograph(browser, address, folder)
+
+
+def _colour(client: MlflowClient) -> None:
+    """MLflow draws colours by chance, for two runs the same ones."""
+    for run, colour in zip(client.search_runs(["1"]), COLOURS, strict=True):
+        client.set_tag(run.info.run_id, "mlflow.runColor", colour)
 
 
 @contextmanager
@@ -156,15 +171,23 @@ def open_charts(browser: webdriver.Chrome, metrics: str) -> None:
     browser.find_element(By.XPATH, "//label[.//input[@value='CHART']]").click()
     find = (By.CSS_SELECTOR, "[placeholder='Search metric charts']")
     WebDriverWait(browser, 60).until(lambda page: page.find_element(*find)).send_keys(metrics)
-    style = "document.head.append(Object.assign(document.createElement('style'), {textContent: arguments[0]}))"
-    browser.execute_script(style, ".modebar { display: none }")
+    _style(browser, ".modebar { display: none }")
+
+
+def _style(browser: webdriver.Chrome, rule: str) -> None:
+    browser.execute_script(
+        "document.head.append(Object.assign(document.createElement('style'), {textContent: arguments[0]}))", rule
+    )
 
 
 def _photograph(browser: webdriver.Chrome, address: str, folder: Path) -> None:
+    browser.set_window_size(1500, 640)  # no more than has something in it
     open_runs(browser, address)
+    _style(browser, FONT)
     time.sleep(5)
     browser.save_screenshot(str(folder / "runs.png"))
-    open_charts(browser, "^val/(weighted_log_loss|skill|precision|recall|f1|auc)$")
+    browser.set_window_size(1500, 830)
+    open_charts(browser, "^val/(weighted_log_loss|precision|recall)$")
     time.sleep(15)
     browser.save_screenshot(str(folder / "metrics.png"))
 

@@ -76,11 +76,18 @@ def test_another_geometry_alone_makes_no_other_slice() -> None:
 
 
 def test_a_long_list_is_cut_and_counted() -> None:
-    said = compare_runs(kept(), kept(metrics={f"m{number}": 1.0 for number in range(5)})).text(2)
+    said = compare_runs(kept(), kept(metrics={f"val/a{number}": 1.0 for number in range(5)})).text(2)
     assert "metrics: 6 differences" in said
     assert "and 4 more (most=6 names them)" in said
     assert said.count("in b alone") == 2
     assert "data: the same" in said
+
+
+def test_the_score_stands_first_and_the_machine_last() -> None:
+    names = ("system/cpu", "train/loss", "test/loss", "val/auc", "val/weighted_log_loss")
+    said = differences(metrics=dict.fromkeys(names, 1.0))["metrics"]
+    found = [line.partition(":")[0] for line in said]
+    assert found == ["val/weighted_log_loss", "val/auc", "val/loss", "test/loss", "train/loss", "system/cpu"]
 
 
 def test_a_run_that_kept_no_slices_says_so() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -312,20 +311,3 @@ def test_the_prevalence_of_a_run_is_refused_where_it_is_none(tmp_path: Path) -> 
     (tmp_path / "prevalence.csv").write_text(f"label,prevalence\n{rows}")
     with pytest.raises(BadPredictions, match="between 0 and 1"):
         read_prevalence(tmp_path / "prevalence.csv")
-
-
-def test_help_needs_no_numpy(project: Project) -> None:
-    code = (
-        "import runpy, sys\n"
-        "sys.argv = ['evaluate', '--help']\n"
-        "try:\n"
-        "    runpy.run_module('ich.evaluate', run_name='__main__')\n"
-        "except SystemExit as ended:\n"
-        "    assert not ended.code\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'mlflow'} & sys.modules.keys()\n"
-        "assert not heavy, heavy\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=project.root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    for words in ("python -m ich.evaluate run=", "cq500", "resamples: 2000"):
-        assert words in done.stdout

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -197,23 +196,6 @@ def test_an_output_that_is_no_folder_gives_one_message(project: Project, tmp_pat
 
 def test_output_is_asked_for(project: Project) -> None:
     assert "output is missing; give output=VALUE" in explore(project, code=2).stderr
-
-
-def test_help_needs_no_torch(project: Project) -> None:
-    code = (
-        "import runpy, sys\n"
-        "sys.argv = ['explore', '--help']\n"
-        "try:\n"
-        "    runpy.run_module('ich.explore', run_name='__main__')\n"
-        "except SystemExit as ended:\n"
-        "    assert not ended.code\n"
-        "heavy = {'torch', 'pandas', 'matplotlib', 'pydicom'} & sys.modules.keys()\n"
-        "assert not heavy, heavy\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=project.root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    for words in ("python -m ich.explore labels=", "data=", "window=", "geometry=", "gallery: 6"):
-        assert words in done.stdout
 
 
 def test_the_real_labels_and_slices_are_drawn(project: Project, mini: Path, tmp_path: Path) -> None:

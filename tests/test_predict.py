@@ -168,7 +168,7 @@ def test_explanations_lie_beside_the_tables(project: Project, trained: Trained, 
     file = next((project.root / "cache" / "phantom").rglob("*.dcm"))
     words = (f"checkpoint={trained.checkpoint}", f"input={file}", f"output={tmp_path}", "explain=true")
     done = project.run("predict.py", *words, "explain_at_least=0")
-    assert f"1 slices have a label of probability 0 or more: {tmp_path / 'explanations'}" in done.stdout
+    assert f"1 slice has a label of probability 0 or more: {tmp_path / 'explanations'}" in done.stdout
     table = pd.read_csv(tmp_path / "explanations" / "table.csv")
     predicted = pd.read_csv(tmp_path / "probabilities.csv")
     assert sorted(table["label"]) == sorted(FINDINGS)

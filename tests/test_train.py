@@ -72,6 +72,7 @@ def test_the_report_says_what_the_predictions_say_and_needs_no_network(project: 
     page = (folder / "report.html").read_text()
     assert f"{value:.3f}" in page
     assert low is None or f"{value:.3f} [{low:.3f}, {high:.3f}]" in page
+    assert re.search(rf"^report: .*/{trained.run.info.run_id}/artifacts/report/report.html$", trained.printed, re.M)
     assert "not a medical device" in page
     assert f"{len(table)} slices" in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
@@ -159,7 +160,7 @@ def test_best_and_last_checkpoints_are_kept_and_scratch_is_not(project: Project,
 
 
 def test_the_windows_are_printed_and_a_table_with_floors_and_the_way_to_the_runs(trained: Trained) -> None:
-    assert "L40 W80" in trained.printed
+    assert "network: test_byobnet; windows: L40 W80" in trained.printed
     assert "weighted_log_loss" in trained.printed
     assert "floor" in trained.printed
     assert trained.run.info.run_id in trained.printed
@@ -173,7 +174,8 @@ def test_everything_is_written_beside_train_py(project: Project, trained: Traine
 
 
 def test_validation_alone_repeats_the_best_score(project: Project, trained: Trained) -> None:
-    project.run("train.py", *SMALL, "fit=false", f"checkpoint={trained.checkpoint}")
+    done = project.run("train.py", *SMALL, "fit=false", f"checkpoint={trained.checkpoint}")
+    assert "\nvalidation of the network's own probabilities: " in done.stdout
     run = project.newest()
     again = run.data.metrics["val/weighted_log_loss"]
     assert again == pytest.approx(best_logged(project, trained.run.info.run_id, "val/weighted_log_loss"), abs=1e-7)
@@ -219,6 +221,7 @@ def test_a_stopped_training_is_killed_in_the_record_and_keeps_its_checkpoint(
     os.kill(process.pid, sent)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == code, printed.decode()
+    assert f"goes on by: python train.py resume=runs:/{run_id}" in printed.decode()
     run = project.client.get_run(run_id)
     assert run.info.status == "KILLED"
     assert project.artifact(run, "checkpoints/last.ckpt").is_file()

@@ -71,7 +71,8 @@ def check_job(job: Job, keys: type) -> list[Mistake]:
     settings = _resolve(cfg, found)
     _check_keys(settings, keys, job.group_names, found)
     _check_groups(settings, sorted(job.group_names - {"experiment"}), found)
-    return mistakes + [replace(one, where=job.where(one.key)) for one in _said_once(found, cfg)]
+    found = [replace(one, what=names.elsewhere(one.key, one.what, job)) for one in _said_once(found, cfg)]
+    return mistakes + [replace(one, where=job.where(one.key)) for one in found]
 
 
 def from_plain(settings: dict[str, Any], groups: Sequence[str] = FROM_CHECKPOINT) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _enter(door: Door, said: Sequence[str]) -> int:
     """The exit code."""
     options = _options(said)
     if options.help:
-        print(page.text(door.name, door.conf))
+        _tell(f"{page.text(door.name, door.conf)}\n")
         return 0
     try:
         if options.cfg == "job":
@@ -92,6 +92,14 @@ def _enter(door: Door, said: Sequence[str]) -> int:
         print(mistakes, file=sys.stderr)
         return 2
     return _run(door, options)
+
+
+def _tell(said: str) -> None:
+    """On the screen; a reader that has seen enough, such as `| head`, is no failure."""
+    try:
+        print(said, end="", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes as it ends
 
 
 def _run(door: Door, options: Options) -> int:
@@ -176,9 +184,9 @@ def _print_config(door: Door, options: Options) -> None:
         if shown is nothing:
             raise BadConfig([Mistake(key="--package", what=f"there is no {options.package} in the configuration")])
         if not OmegaConf.is_config(shown):
-            print(yaml.safe_dump(shown, allow_unicode=True).removesuffix("...\n"), end="")
+            _tell(yaml.safe_dump(shown, allow_unicode=True).removesuffix("...\n"))
             return
-        print(OmegaConf.to_yaml(shown, resolve=options.resolve), end="")
+        _tell(OmegaConf.to_yaml(shown, resolve=options.resolve))
     except OmegaConfBaseException as error:  # a reference that leads nowhere
         raise BadConfig([Mistake(key=error.full_key or "--cfg", what=str(error).partition("\n")[0])]) from error
 

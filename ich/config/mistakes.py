@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ich.errors import InputError
 
 COMMAND_LINE = "command line"
+NO_KEY = "there is no such key"
+"""In the choice that a group has; another choice may have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ich.config import compose, files
 from ich.config.compose import Job
-from ich.config.mistakes import COMMAND_LINE, Mistake, nearest
+from ich.config.mistakes import COMMAND_LINE, NO_KEY, Mistake, nearest
 from ich.config.words import has_commas
 
 PACKAGE_LINE = "# @package _global_"
@@ -159,13 +159,28 @@ def _choice(group: str, choice: object, job: Job) -> str:
     return f"there is no {group} {said!r}; {nearest(said, known)}"
 
 
+def elsewhere(key: str, what: str, job: Job) -> str:
+    """`what` is wrong with a key, and which other choices of its group have it: data.root is of data=rsna."""
+    group, _, name = key.partition(".")
+    if group not in job.group_names or not what.startswith(NO_KEY):
+        return what
+    owners = [f"{group}={one.name}" for one in files.groups(job.conf)[group].values() if _has_key(one.file, name)]
+    return what.replace(NO_KEY, f"{NO_KEY}; it goes with {' or '.join(owners)}", 1) if owners else what
+
+
+def _has_key(file: Path, key: str) -> bool:
+    try:
+        return key in files.leaves(file)
+    except yaml.MarkedYAMLError:  # of a choice that nobody has asked for
+        return False
+
+
 def _nearest_key(key: str, job: Job, keys: set[str]) -> str:
     """`lr` stands nearest to optimizer.lr: some choice of that group has a key of this name."""
     owners = [
         group
         for group, choices in files.groups(job.conf).items()
-        if group in job.group_names - {"experiment"}
-        and any(key in files.leaves(choice.file) for choice in choices.values())
+        if group in job.group_names - {"experiment"} and any(_has_key(choice.file, key) for choice in choices.values())
     ]
     if owners:
         return f"did you mean {' or '.join(f'{owner}.{key}' for owner in owners)}?"

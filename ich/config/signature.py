@@ -10,7 +10,7 @@ import pydantic
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ich.config import hints, target
-from ich.config.mistakes import BadConfig, Mistake, nearest
+from ich.config.mistakes import NO_KEY, BadConfig, Mistake, nearest
 from ich.config.values import MISSING, TARGET, KeyPath, convert, mistake
 
 PARTIAL = "_partial_"
@@ -126,7 +126,7 @@ def _arguments(
         if name in (TARGET, PARTIAL):
             continue
         if name not in known:
-            mistakes.append(mistake((*path, str(name)), f"there is no such key; {nearest(str(name), known)}"))
+            mistakes.append(mistake((*path, str(name)), f"{NO_KEY}; {nearest(str(name), known)}"))
         else:
             values[name] = convert((*path, name), hints.hint(made, known[name]), value, mistakes, construct)
     for name, parameter in known.items():

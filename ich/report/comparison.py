@@ -18,6 +18,8 @@ CONFIG, SLICES, ENVIRONMENT = "config.yaml", "slices.parquet", "environment.txt"
 """Files of a run."""
 COLUMNS = ("image_id", "pixels", "fold", *FINDINGS)
 """Of SLICES, a row a slice. `pixels`: 32 bits of all its HU, then 32 of the prepared slice, as in a store's index."""
+SCORE, PARTS = "val/weighted_log_loss", ("val", "test", "train")
+"""What is looked at first, and then in this order."""
 CODE_TAGS = {"mlflow.source.git.commit": "commit", "mlflow.source.git.dirty": "changed since the commit"}
 
 
@@ -133,7 +135,13 @@ def _packages(lines: list[str]) -> dict[str, str]:
 
 
 def _metrics(a: Mapping[str, float], b: Mapping[str, float]) -> Iterator[str]:
-    for name in sorted({*a, *b}):
+    """The score first, then validation, test, training, and the machine last."""
+
+    def place(name: str) -> tuple[bool, int, str]:
+        part = name.partition("/")[0]
+        return name != SCORE, PARTS.index(part) if part in PARTS else len(PARTS), name
+
+    for name in sorted({*a, *b}, key=place):
         one, other = a.get(name), b.get(name)
         if one is None or other is None:
             yield f"{name}: in {'a' if other is None else 'b'} alone"

@@ -28,11 +28,11 @@ from ich.ct.windowing import apply_window
 from ich.findings import FINDINGS
 from ich.model.activation import ActivationMaps
 from ich.predictor import Predictor, Read
+from ich.progress import counted
 from ich.report import charts, figures
 from ich.report.charts import GREY, INK, styled
-from ich.report.predictions import EXPLANATIONS, UNFINISHED, BadOutput
+from ich.report.predictions import EXPLAINED, EXPLANATIONS, UNFINISHED, BadOutput
 
-TABLE = "table.csv"
 LINES = {0.5: "dashed", 0.75: "solid"}
 """Shares of a map's strongest place, and how the line round what is above them is drawn."""
 SAID = (
@@ -76,15 +76,11 @@ class Explainer:
 
     @classmethod
     def of(cls, predictor: Predictor, output: Path, *, at_least: float) -> "Explainer":
-        """Before anything is written. Raises NoMaps for a network that cannot be explained, and BadOutput.
-
-        What a stopped prediction left unfinished is of other files, and goes.
-        """
+        """Before anything is written. Raises NoMaps for a network that cannot be explained, and BadOutput."""
         maps = ActivationMaps.of(predictor.classifier, depth=predictor.depth, size=predictor.geometry.size)
         folder = output / EXPLANATIONS
-        if folder.exists() and not (folder / TABLE).is_file():
+        if folder.exists() and not (folder / EXPLAINED).is_file():
             raise BadOutput(f"{folder}: it is there already, and explain=true has not written it; take another output=")
-        shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         return cls(maps=maps, output=output, at_least=at_least)
 
     def add(self, named: Sequence[tuple[str, Read]], probabilities: Float64[np.ndarray, "n 6"]) -> None:
@@ -98,10 +94,11 @@ class Explainer:
         folder, unfinished = self.output / EXPLANATIONS, self.output / UNFINISHED
         unfinished.mkdir(parents=True, exist_ok=True)
         table = pd.DataFrame(self.rows, columns=list(COLUMNS_OF_TABLE)).astype({"row": "Int64", "column": "Int64"})
-        table.sort_values("file", kind="stable").to_csv(unfinished / TABLE, index=False)
+        table.sort_values("file", kind="stable").to_csv(unfinished / EXPLAINED, index=False)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
-        return f"{table['file'].nunique()} slices have a label of probability {self.at_least:g} or more: {folder}"
+        shown = counted(table["file"].nunique(), "slice has", "slices have")
+        return f"{shown} a label of probability {self.at_least:g} or more: {folder}"
 
     def _write(self, file: str, read: Read, explained: Sequence[Explained]) -> None:
         folder = self.output / UNFINISHED

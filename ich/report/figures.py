@@ -17,7 +17,7 @@ BRAIN, SUBDURAL, BONE = Window(level=40, width=80), Window(level=80, width=200),
 THREE_WINDOWS = {"brain  L40 W80": BRAIN, "subdural  L80 W200": SUBDURAL, "bone  L600 W2800": BONE}
 INCH = 1.9
 """Width of one slice."""
-CAPTION_WIDTH = 34
+CAPTION_WIDTH = 26
 """Characters that fit above it."""
 
 
@@ -37,14 +37,14 @@ def windows_figure(pictures: Sequence[Picture]) -> Figure:
     ):
         for one, picture in zip(axes, pictures, strict=True):
             _show(one, picture.hu, window, picture.caption if row == 0 else "")
-        axes[0].set_ylabel(name, fontsize=8)
+        axes[0].set_ylabel(name, fontsize=9)
     return figure
 
 
 def sheet_figure(rows: Mapping[str, Sequence[Picture]]) -> Figure:
     """Rows of slices in the brain window, each row under its name."""
     width = max(len(pictures) for pictures in rows.values())
-    figure = Figure(figsize=(INCH * width + 0.3, (INCH + 0.35) * len(rows)), layout="compressed")
+    figure = Figure(figsize=(INCH * width + 0.3, (INCH + 0.45) * len(rows)), layout="compressed")
     for axes, (name, pictures) in zip(figure.subplots(len(rows), width, squeeze=False), rows.items(), strict=True):
         for one in axes:
             one.set_axis_off()
@@ -52,7 +52,7 @@ def sheet_figure(rows: Mapping[str, Sequence[Picture]]) -> Figure:
             one.set_axis_on()
             _show(one, picture.hu, BRAIN, picture.caption)
         axes[0].set_axis_on()
-        axes[0].set_ylabel(name, fontsize=8)
+        axes[0].set_ylabel(name, fontsize=9)
     return figure
 
 
@@ -89,7 +89,7 @@ def caption(labels: UInt8[np.ndarray, " 6"], probabilities: Float64[np.ndarray, 
 def _show(axes: Axes, hu: np.ndarray, window: Window, title: str) -> None:
     grey = apply_window(torch.from_numpy(hu).float(), level=window.level, width=window.width)
     axes.imshow(grey.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_title(title, fontsize=6.5)
+    axes.set_title(title, fontsize=8.5)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

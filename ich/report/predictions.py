@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -25,6 +26,8 @@ from ich.progress import bar, counted
 FILES = ("probabilities.csv", "rejected.csv", "submission.csv", "summary.json")
 EXPLANATIONS, UNFINISHED = "explanations", "explanations.unfinished"
 """Folders beside these files; the second has the first's name once it is whole."""
+EXPLAINED = "table.csv"
+"""In both, written last: a folder without it is somebody else's."""
 
 Predicted = Callable[[Sequence[tuple[str, Read]], Float64[np.ndarray, "n 6"]], None]
 """Told of each batch: the files with their slices, and the probabilities."""
@@ -35,11 +38,15 @@ class BadOutput(InputError):
 
 
 def make_output(output: Path) -> None:
-    """The folder that predictions go to, before anything is predicted. Raises BadOutput."""
+    """The folder that predictions go to, before anything is predicted. Raises BadOutput.
+
+    Explanations that a stopped prediction left unfinished are of other files, and go.
+    """
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadOutput(f"{output}: no folder can be made here: {error.strerror}") from error
+    shutil.rmtree(output / UNFINISHED, ignore_errors=True)
 
 
 class BadInput(InputError):
@@ -154,8 +161,11 @@ def _table(named: Sequence[tuple[str, str]], probabilities: Float64[np.ndarray, 
 def write_predictions(predictions: Predictions, output: Path) -> None:
     """probabilities.csv, rejected.csv, submission.csv, summary.json, each whole or not at all.
 
-    The submission has an image once that several files hold.
+    The submission has an image once that several files hold. Explanations of an earlier prediction go first, so that
+    none lie beside tables of other files.
     """
+    if (output / EXPLANATIONS / EXPLAINED).is_file():
+        shutil.rmtree(output / EXPLANATIONS)
     probabilities, rejected, submission, summary = (output / name for name in FILES)
     table = predictions.probabilities
     images = table.drop_duplicates("image_id")

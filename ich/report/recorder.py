@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from ich import config
 from ich.calibration import Calibration
 from ich.config import compose
+from ich.config.stop import Stopped
 from ich.data.module import HeadCT
 from ich.findings import FINDINGS
 from ich.model.learner import MONITOR, Learner, Scored
@@ -98,6 +100,10 @@ def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) 
             if cfg.report:
                 recorder.log_report(cfg, resumed.choices if resumed else config.choices())
                 recorder.log_model()
+        except Stopped:
+            if cfg.fit and not config.is_sweep_job():
+                print(f"goes on by: python train.py resume=runs:/{run.id}", file=sys.stderr, flush=True)
+            raise
         finally:
             recorder.upload()
     shutil.rmtree(folder)

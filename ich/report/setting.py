@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig
 
 from ich.data.module import HeadCT
+from ich.progress import counted
 from ich.report.run_report import THESIS
 
 
@@ -33,7 +34,7 @@ def describe_setting(cfg: DictConfig, data: HeadCT, choices: Mapping[str, str]) 
         "geometry": f"{choices['geometry']}, {data.store.size} pixels",
         "augmentation": choices["augment"],
         "learning": f"{choices['optimizer']} at {cfg.optimizer.lr:g}, {choices['scheduler']}, loss "
-        f"{choices['loss']}, batches of {data.source.batch_size}, up to {cfg.trainer.max_epochs} epochs",
+        f"{choices['loss']}, batches of {data.source.batch_size}, up to {counted(cfg.trainer.max_epochs, 'epoch')}",
         "data": f"{choices['data']}: {len(data.index):,} slices of {int(parts.sum()):,} patients; validation "
         f"{held_out}; digest {data.cohort_digest}",
         "left out": "; ".join(data.notes) or "nothing",

@@ -45,6 +45,11 @@ def refusal(*words: str, conf: Path = files.CONF, multirun: bool = False) -> str
         ),
         ("optimizer.lrr=1", "optimizer.lrr: there is no such key; did you mean lr? choices: amsgrad, betas"),
         ("+optimizer.lrr=1", "optimizer.lrr: there is no such key; did you mean lr?"),
+        (
+            "data.root=/data",
+            "data.root: there is no such key; it goes with data=rsna or data=table; choices: batch_size",
+        ),
+        ("optimizer.momentum=0.9", "optimizer.momentum: there is no such key; it goes with optimizer=sgd; choices: am"),
         ("++optimizer.lrr=1", "optimizer.lrr: there is no such key; did you mean lr?"),
         (
             "window=brian3",

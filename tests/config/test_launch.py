@@ -22,24 +22,49 @@ def door(*words: str, door: str = "train.py", code: int = 0) -> subprocess.Compl
     return done
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["--cfg", "job", "experiment=demo", "--resolve"]])
-@pytest.mark.parametrize("name", ["train", "predict"])
-def test_help_and_cfg_import_no_torch(name: str, words: list[str]) -> None:
-    if name == "predict":
-        words = [word for word in words if word not in ("experiment=demo", "--resolve")]
+HEAVY = {"torch", "pytorch_lightning", "mlflow", "numpy", "pandas", "matplotlib", "pydicom"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("train", "--help", ("python train.py -m optimizer.lr=", "seed: 0")),
+        ("train", "--cfg job", ("prior_bias: true",)),
+        ("train", "--cfg job experiment=demo --resolve", ("name: test_byobnet",)),
+        ("predict", "--help", ("python predict.py checkpoint=",)),
+        ("predict", "--cfg job", ("batch_size: 32",)),
+        ("ich.prepare", "--help", ("python -m ich.prepare data=rsna", "\ngeometry=\n")),
+        ("ich.explore", "--help", ("python -m ich.explore labels=", "\ndata=\n", "\nwindow=\n", "gallery: 6")),
+        ("ich.evaluate", "--help", ("python -m ich.evaluate run=", "cq500", "resamples: 2000")),
+        ("ich.compare", "--help", ("python -m ich.compare a=", "most: 20")),
+        ("ich.sync", "--help", ("python -m ich.sync", "folder: ")),
+    ],
+)
+def test_help_and_cfg_import_nothing_heavy(name: str, words: str, said: tuple[str, ...]) -> None:
     code = (
         "import runpy, sys\n"
-        f"sys.argv = ['{name}.py', *{words!r}]\n"
+        f"sys.argv = [{name!r}, *{words.split()!r}]\n"
         "try:\n"
-        f"    runpy.run_path({str(REPOSITORY / name)!r} + '.py', run_name='__main__')\n"
+        f"    runpy.run_module({name!r}, run_name='__main__')\n"
         "except SystemExit as ended:\n"
         "    assert not ended.code, ended.code\n"
-        "heavy = {'torch', 'mlflow', 'pytorch_lightning', 'pandas', 'pydicom'} & sys.modules.keys()\n"
+        f"heavy = {HEAVY!r} & sys.modules.keys()\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    for some in said:
+        assert some in done.stdout
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]])
+def test_a_reader_that_has_seen_enough_is_no_failure(words: list[str]) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "train.py", *words]
+    done = subprocess.run(command, cwd=REPOSITORY, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_names_every_group_choice_and_key() -> None:

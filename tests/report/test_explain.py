@@ -22,7 +22,7 @@ from ich.model.classifier import HemorrhageClassifier
 from ich.model.context import Single
 from ich.predictor import Predictor, Read
 from ich.report.explain import Explained, Explainer, explain, explanation_figure, shown_box, write_map
-from ich.report.predictions import BadOutput, predict_folder
+from ich.report.predictions import FILES, BadOutput, make_output, predict_folder, write_predictions
 from tests.data.dicom_files import write_slice
 from tests.project import Project
 
@@ -116,9 +116,22 @@ def test_a_stopped_prediction_leaves_the_earlier_explanations_and_the_next_one_b
     assert isinstance(read, Read)
     Explainer.of(bright(), tmp_path, at_least=0.0).add([("a.dcm", read)], np.full((1, 6), 0.5))
     assert [file.name for file in (tmp_path / "explanations").iterdir()] == ["table.csv"]
-    Explainer.of(bright(), tmp_path, at_least=1.0).finish()
-    assert [file.name for file in (tmp_path / "explanations").iterdir()] == ["table.csv"]
+    again = Explainer.of(bright(), tmp_path, at_least=1.0)
+    make_output(tmp_path)
     assert not (tmp_path / "explanations.unfinished").exists()
+    again.finish()
+    assert [file.name for file in (tmp_path / "explanations").iterdir()] == ["table.csv"]
+
+
+def test_new_tables_take_earlier_explanations_away_and_nothing_of_somebody_else(tmp_path: Path) -> None:
+    write_slice(tmp_path / "in" / "a.dcm", image="ID_a", hu=80)
+    predictions = predict_folder(bright(), tmp_path / "in", batch_size=1)
+    Explainer.of(bright(), tmp_path, at_least=1.0).finish()
+    write_predictions(predictions, tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"in", *FILES}
+    (tmp_path / "explanations").mkdir()
+    write_predictions(predictions, tmp_path)
+    assert (tmp_path / "explanations").is_dir()
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

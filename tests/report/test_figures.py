@@ -39,7 +39,7 @@ def test_a_caption_names_the_kinds_that_are_there() -> None:
     labels = np.array([0, 1, 0, 0, 1, 1], np.uint8)
     assert figures.caption(labels, np.full(6, 0.25)) == "intraparenchymal, subdural\np(any) 0.25"
     assert figures.caption(np.ones(6, np.uint8), np.full(6, 0.25)) == (
-        "epidural, intraparenchymal,\nintraventricular, subarachnoid,\nsubdural\np(any) 0.25"
+        "epidural,\nintraparenchymal,\nintraventricular,\nsubarachnoid, subdural\np(any) 0.25"
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ich.findings import ANY, FINDINGS
-from ich.report.evaluation.answers import Answers
+from ich.report.evaluation.answers import SCHEME, Answers
 from ich.report.evaluation.bootstrap import Row
 from ich.report.evaluation.headers import ByHeader
 from ich.report.evaluation.level import Level, reported
@@ -145,6 +145,8 @@ def comparison_rows(levels: Sequence[Level], compared: Mapping[str, tuple[float,
 def facts(answers: Answers, levels: Sequence[Level], *, resamples: int, seed: int) -> dict[str, str]:
     """What was evaluated, and how."""
     said = {"predictions": answers.where}
+    if answers.where.startswith(SCHEME):
+        said["probabilities"] = "the network's own; those of predict.py are calibrated"
     parts = PARTS if answers.test is not None else {"val": "patients"}
     for part in dict.fromkeys(level.prefix.partition("/")[0] for level in levels):
         counts = [
