@@ -80,17 +80,25 @@ def train(cfg: DictConfig) -> None:
 
 
 def find_stopped(cfg: DictConfig) -> "Resumed | None":
-    """The run that `resume` names; with `auto` the newest unfinished one of this configuration, or none."""
-    from ich.report.recorder import unfinished_before
-    from ich.report.resume import AUTO, CannotResume, find_resumed
+    """The run that `resume` names; with `auto` the newest unfinished one of this configuration, or none.
 
-    asked = cfg.resume
-    if asked == AUTO:
-        unfinished = unfinished_before(cfg)
-        asked = f"runs:/{unfinished}" if unfinished else None
-    elif asked is not None and config.is_sweep_job():
-        raise CannotResume(f"resume={asked} is one run and -m are many: leave -m out, or give resume={AUTO}")
-    return find_resumed(asked, cache=Path(cfg.data.cache)) if asked else None
+    The first process of a training looks for it, once for all.
+    """
+    from ich.processes import from_first
+    from ich.report.recorder import unfinished_before
+    from ich.report.resume import AUTO, CannotResume, Resumed, find_resumed
+
+    def find() -> dict[str, Any] | None:
+        run = unfinished_before(cfg) if cfg.resume == AUTO else None
+        asked = f"runs:/{run}" if run else cfg.resume
+        return find_resumed(asked, cache=Path(cfg.data.cache)).plain() if asked != AUTO else None
+
+    if cfg.resume is None:
+        return None
+    if cfg.resume != AUTO and config.is_sweep_job():
+        raise CannotResume(f"resume={cfg.resume} is one run and -m are many: leave -m out, or give resume={AUTO}")
+    found = from_first(find)
+    return Resumed.from_plain(found) if found else None
 
 
 def build_data(cfg: DictConfig) -> "HeadCT":

@@ -12,6 +12,7 @@ An import points only to an earlier line of this map:
     ct                physics of CT: dicom, head, geometry, windowing
     data              files to batches: phantom, labels, cohort, split, store, augment, batches, source, module
     model             batches to logits: backbone, context, loss, classifier, activation, learner
+    processes         what the processes of one training share, and how they end together
     saves             save points of a training, files written whole
     trainer           a learner on its devices
     predictor         a checkpoint as a function of DICOM

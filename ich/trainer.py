@@ -19,6 +19,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from ich.errors import InputError
 from ich.model.learner import MONITOR
+from ich.processes import forget_started, name_lost, watch_started
 from ich.progress import counted
 from ich.saves import BEST, Saves, WholeFiles
 
@@ -63,6 +64,7 @@ class TrainerSettings:
     def create(self, *, folder: Path, callbacks: Sequence[Callback], logger: Logger | None) -> Trainer:
         """The trainer; `folder` gets best.ckpt (lowest MONITOR) and last.ckpt."""
         _quiet()
+        watch_started()
         saves = Saves(folder, every_n_steps=self.save_every_n_steps, every_minutes=self.save_every_minutes)
         precision = self.precision
         if precision == "auto":
@@ -130,6 +132,8 @@ def faults_named(folder: Path) -> Iterator[None]:
             raise OutOfMemory(f"this machine has no memory left ({said}); lower data.batch_size") from error
         if "PytorchStreamWriter" in said or "inline_container" in said:
             raise Unsaved(f"{folder}: a checkpoint could not be written: is the disk full? ({said})") from error
+        if isinstance(error, RuntimeError) and (lost := name_lost(error)):
+            raise lost from error
         raise
 
 
@@ -157,7 +161,7 @@ class _EndOthers(Callback):
         launcher = trainer.strategy.launcher
         if isinstance(launcher, _SubprocessScriptLauncher):
             launcher.kill(signal.SIGINT)  # a SIGTERM would wait for the next save
-            launcher.procs.clear()  # Lightning watches them, and would kill this process while it closes the record
+            forget_started()
 
 
 class _Bar(RichProgressBar):

@@ -326,23 +326,6 @@ def test_a_training_that_vanished_is_killed_with_its_metrics_and_its_last_checkp
     assert project.artifact(run, "predictions/val.csv").is_file()
 
 
-def test_two_processes_leave_one_run_and_the_scores_of_one(project: Project, trained: Trained) -> None:
-    two = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
-    count = len(project.runs())
-    assert "sync_dist" not in project.run("train.py", *SMALL, *two).stderr
-    run = project.newest()
-    assert len(project.runs()) == count + 1
-    assert run.info.status == "FINISHED"
-    checkpoint = f"checkpoint=runs:/{run.info.run_id}"
-    project.run("train.py", *SMALL, "fit=false", checkpoint)
-    one_process = project.newest().data.metrics
-    project.run("train.py", *SMALL, *two, "fit=false", checkpoint)
-    two_processes = project.newest().data.metrics
-    assert one_process.keys() == two_processes.keys()
-    for name, value in one_process.items():
-        assert two_processes[name] == pytest.approx(value, abs=1e-6), name
-
-
 def test_a_sweep_over_two_processes_has_a_run_a_child(project: Project, trained: Trained) -> None:
     two = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
     project.run("train.py", "-m", *SMALL, *two, "trainer.max_epochs=1", "seed=0,1", "data.test_share=0.3")

@@ -26,9 +26,10 @@ Hydra, pydantic and torch are imported on use: `--help` needs none of them.
 
 from ich.config.current import choice, choices, is_sweep_job, job_command, job_words, typed_words
 from ich.config.launch import launch
-from ich.config.stop import sigterm_waits
+from ich.config.stop import already_ending, sigterm_waits
 
 __all__ = [
+    "already_ending",
     "choice",
     "choices",
     "is_sweep_job",

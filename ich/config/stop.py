@@ -78,6 +78,11 @@ def sigterm_waits() -> Iterator[None]:
         stop_now()
 
 
+def already_ending() -> None:
+    """The record is being closed: the next signal, which a launcher sends to all its processes, is as a second one."""
+    _come.count = max(_come.count, 1)
+
+
 def asked() -> bool:
     """Whether a SIGTERM waits."""
     return _come.asked

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -30,8 +31,9 @@ from ich.report.calibrated import calibrate, calibrated_scores
 from ich.report.comparison import SLICES
 from ich.report.layouts import HEADERS, write_headers
 from ich.report.lightning_logger import RunLogger
+from ich.report.others import following, leading
 from ich.report.rescue import rescue_others, run_folder, upload_folder
-from ich.report.resume import CHOICES_TAG, RECORD, Resumed, check_data, describe_machine, held, tell_machine
+from ich.report.resume import CHOICES_TAG, RECORD, REFUSALS, Resumed, check_data, describe_machine, held, tell_machine
 from ich.report.run_files import draw_validation, write_predictions, write_slices
 from ich.report.run_report import Files, Told, write_report
 from ich.report.setting import describe_environment, describe_setting
@@ -73,11 +75,13 @@ def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) 
     The run's folder stays until it has finished, so that it can go on.
     """
     if rank_zero_only.rank != 0:
-        yield Record(folder=run_folder(cache, resumed.run_id if resumed else uuid.uuid4().hex))
+        with following():
+            yield Record(folder=run_folder(cache, resumed.run_id if resumed else uuid.uuid4().hex))
         return
     with ExitStack() as stack:
         if resumed:  # before its state is touched
             stack.enter_context(held(run_folder(cache, resumed.run_id), resumed.run_id))
+            stack.enter_context(resumed.no_folder_if_refused(run_folder(cache, resumed.run_id)))
         run = stack.enter_context(_open(cfg, resumed))
         folder = run_folder(cache, run.id)
         if not resumed:
@@ -87,10 +91,11 @@ def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) 
         rescue_others()
         run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
         run.log_text(describe_environment(), "environment.txt")
-        logger = RunLogger(run, run.held_metrics() if resumed else None)
+        points = run.held_metrics() if resumed else Counter[tuple[str, int]]()
+        logger = RunLogger(run, points)
         recorder = RunRecorder(run, folder, logger)
         try:
-            with system_metrics(run) if cfg.system_metrics else nullcontext():
+            with leading(run, recorder.upload), system_metrics(run, points) if cfg.system_metrics else nullcontext():
                 yield Record(folder=folder, logger=logger, recorder=recorder)
             if cfg.report:
                 recorder.log_report(cfg, resumed.choices if resumed else config.choices())
@@ -107,7 +112,7 @@ def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) 
 def _open(cfg: DictConfig, resumed: Resumed | None) -> AbstractContextManager[Run]:
     if resumed:
         at = resumed.checkpoint or "its beginning"
-        return open_run(name="", params={}, tags={"resumed": f"from {at}"}, again=resumed.run_id)
+        return open_run(name="", params={}, tags={"resumed": f"from {at}"}, again=resumed.run_id, refusals=REFUSALS)
     choices = config.choices()
     swept = {f"{SWEPT_TAG}{key}": str(_said(cfg, key)) for key in swept_keys()}
     tags = {DIGEST_TAG: config_digest(cfg), CHOICES_TAG: json.dumps(choices)} | swept

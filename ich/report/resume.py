@@ -2,9 +2,10 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from ich.config import check, compose, files
 from ich.config.mistakes import BadConfig
 from ich.errors import InputError
+from ich.model.learner import OtherLength
 from ich.predictor import BadCheckpoint, load_checkpoint
 from ich.report.rescue import run_folder
 from ich.report.tracking import KeptRun, find_run
@@ -48,6 +50,10 @@ class CannotResume(InputError):
     """A run that cannot be gone on with as asked."""
 
 
+REFUSALS = (CannotResume, OtherLength)
+"""After which a run that had finished is as it was."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
     """A run to go on with: from `checkpoint`, or from its beginning where it was stopped before its first save.
@@ -61,6 +67,16 @@ class Resumed:
     best: Path | None
     settings: dict[str, Any]
     choices: dict[str, str]
+
+    def plain(self) -> dict[str, Any]:
+        """As the first process of a training tells the others."""
+        paths = {"checkpoint": self.checkpoint, "best": self.best}
+        return asdict(self) | {name: str(path) if path else None for name, path in paths.items()}
+
+    @classmethod
+    def from_plain(cls, told: dict[str, Any]) -> "Resumed":
+        paths = {name: Path(told[name]) if told[name] else None for name in ("checkpoint", "best")}
+        return cls(**told | paths)
 
     def configuration(self, asked: DictConfig, typed: Sequence[str], *, keys: type) -> DictConfig:
         """The run's own configuration, with what was typed and may change. Raises CannotResume, BadConfig."""
@@ -87,6 +103,16 @@ class Resumed:
     def has_ended(self, cfg: DictConfig) -> bool:
         """Whether nothing is left to do: it has finished, and no further epochs are asked for."""
         return self.finished and int(cfg.trainer.max_epochs) <= int(self.settings["trainer"]["max_epochs"])
+
+    @contextmanager
+    def no_folder_if_refused(self, folder: Path) -> Iterator[None]:
+        """A run that had finished has none, and is as it was."""
+        try:
+            yield
+        except REFUSALS:
+            if self.finished:
+                shutil.rmtree(folder)
+            raise
 
     def _check(self, settings: dict[str, Any], keys: type) -> None:
         """As a command line is. Weights come from the save: none are looked for."""

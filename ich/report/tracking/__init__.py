@@ -23,7 +23,8 @@ from ich.report.tracking.checkpoint import (
 )
 from ich.report.tracking.model import log_model
 from ich.report.tracking.outbox import send_all
-from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run
+from ich.report.tracking.process import is_gone, this_process
+from ich.report.tracking.run import PARENT_VARIABLE, Run, open_run, outcome
 from ich.report.tracking.store import TrackingFailed, ui_command
 from ich.report.tracking.sweep import (
     DIGEST_TAG,
@@ -52,14 +53,17 @@ __all__ = [
     "UnknownRun",
     "find_run",
     "finished_child",
+    "is_gone",
     "log_model",
     "open_run",
     "open_sweep",
+    "outcome",
     "read_children",
     "resolve_checkpoint",
     "send_all",
     "swept_keys",
     "system_metrics",
+    "this_process",
     "ui_command",
     "unfinished_run",
     "vanished_runs",

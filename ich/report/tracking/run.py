@@ -205,12 +205,13 @@ def open_run(
     experiment: str = EXPERIMENT,
     command: Sequence[str] | None = None,
     again: str | None = None,
+    refusals: tuple[type[Exception], ...] = (),
 ) -> Iterator[Run]:
     """A new run, open for the block: FINISHED after it, FAILED (with the message) by an exception, KILLED by a signal.
 
     `parent_id` is the multirun it belongs to (by default the one in ICH_PARENT_RUN), `command` what started it (by
-    default this process's command line), `again` the id of a run to go on with instead of a new one. Raises
-    TrackingFailed where runs cannot be kept.
+    default this process's command line), `again` the id of a run to go on with instead of a new one: one that has
+    finished stays so where it is refused (`refusals`). Raises TrackingFailed where runs cannot be kept.
     """
     client = connect()
     parent_id = parent_id or os.environ.get(PARENT_VARIABLE)
@@ -220,9 +221,10 @@ def open_run(
         **({PARENT_TAG: parent_id} if parent_id else {}),
         **tags,
     }
+    had_finished = False
     with failures_named():
         if again:
-            _reopen(client, again, tags)
+            had_finished = _reopen(client, again, tags)
         else:
             again = client.create_run(experiment_id(client, experiment), tags=tags, run_name=name).info.run_id
     run = Run(client, again)
@@ -231,7 +233,7 @@ def open_run(
         yield run
     except BaseException as error:
         try:
-            run.close(*outcome(error))
+            run.close(*(("FINISHED", "") if had_finished and isinstance(error, refusals) else outcome(error)))
         except TrackingFailed as failure:  # the first error is the one to tell
             error.add_note(str(failure))
             log.warning("the state of run %s could not be written: %s", run.id, failure)
@@ -253,19 +255,21 @@ def outcome(error: BaseException) -> tuple[State, str]:
     return "KILLED", ""
 
 
-def _reopen(client: "mlflow.MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:
+def _reopen(client: "mlflow.MlflowClient", run_id: str, tags: Mapping[str, str]) -> bool:
     """Its new process first, then RUNNING, so that nobody takes it for vanished; why it ended before is forgotten.
 
-    What a server had not taken is told before.
+    What a server had not taken is told before. Answers whether it had finished.
     """
     from mlflow.entities import RunTag
 
     Outbox(run_id).send(client)
     own = {name: text for name, text in tags.items() if name not in OF_THE_FIRST}
     client.log_batch(run_id, tags=[RunTag(name, text) for name, text in own.items()])
-    for name in {FAILURE_TAG, NOTE_TAG} & client.get_run(run_id).data.tags.keys():
+    before = client.get_run(run_id)
+    for name in {FAILURE_TAG, NOTE_TAG} & before.data.tags.keys():
         client.delete_tag(run_id, name)
     client.update_run(run_id, status="RUNNING")
+    return bool(before.info.status == "FINISHED")
 
 
 def _log_params(client: "mlflow.MlflowClient", run_id: str, params: Mapping[str, object]) -> None:

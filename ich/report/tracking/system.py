@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,10 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def system_metrics(run: Run) -> Iterator[None]:
+def system_metrics(run: Run, held: Collection[tuple[str, int]] = ()) -> Iterator[None]:
     """Log them for the block, every ten seconds or MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL, and once at its end.
+
+    Samples are counted on from those of `held`, the (name, step) that a run which goes on holds already.
 
     MLflow's own loop asks the server before each sample and ends with it; here a sample goes the way of all metrics, so
     that none is lost and nothing is waited for.
@@ -37,7 +39,8 @@ def system_metrics(run: Run) -> Iterator[None]:
         yield
         return
     ended = threading.Event()
-    thread = threading.Thread(target=_measure, args=(run, monitor, ended), name="system-metrics", daemon=True)
+    sample = 1 + max((step for name, step in held if name.startswith(PREFIX)), default=-1)
+    thread = threading.Thread(target=_measure, args=(run, monitor, ended, sample), name="system-metrics", daemon=True)
     thread.start()
     try:
         yield
@@ -46,8 +49,8 @@ def system_metrics(run: Run) -> Iterator[None]:
         thread.join()
 
 
-def _measure(run: Run, monitor: "SystemMetricsMonitor", ended: threading.Event) -> None:
-    over, sample = False, 0
+def _measure(run: Run, monitor: "SystemMetricsMonitor", ended: threading.Event, sample: int) -> None:
+    over = False
     monitor.collect_metrics()  # the processor's use is counted from here on, for this thread alone
     while not over:
         for one in monitor.monitors:

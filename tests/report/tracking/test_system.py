@@ -42,6 +42,14 @@ def test_a_run_shorter_than_the_interval_has_one(client: MlflowClient) -> None:
     assert time.monotonic() - begun < 5
 
 
+def test_a_run_that_goes_on_counts_its_samples_on(client: MlflowClient) -> None:
+    with open_run(name="r", params={}, tags={}) as run, system_metrics(run):
+        pass
+    with open_run(name="", params={}, tags={}, again=run.id) as again, system_metrics(again, again.held_metrics()):
+        pass
+    assert [point.step for point in client.get_metric_history(run.id, CPU)] == [0, 1]
+
+
 def test_a_failure_leaves_no_thread(client: MlflowClient) -> None:
     with (
         pytest.raises(ValueError, match="no slices"),
