@@ -81,6 +81,11 @@ class Bench:
         """Newest first."""
         return [row[0] for row in self._ask("select run_uuid from runs order by start_time desc")]
 
+    def has_begun(self, run: str) -> bool:
+        """Whether it holds its configuration: killed before that, there is nothing to go on with."""
+        uri = self._ask("select artifact_uri from runs where run_uuid = ?", run)[0][0]
+        return (Path(uri.removeprefix("file://")) / "config.yaml").exists()
+
     def went_on(self, run: str) -> bool:
         """Whether the last resume was from a save; a training may be killed before its first."""
         found = self._ask("select value from tags where run_uuid = ? and key = 'resumed'", run)
@@ -195,7 +200,7 @@ def try_one(bench: Bench, dice: random.Random, seconds: float, whole: Left) -> t
     before, kills = bench.runs(), Counter[str]()
     way, killed = kill_once(bench, dice, seconds, *WORDS)
     new = [run for run in bench.runs() if run not in before]
-    if not killed or not new:  # too late, or before there was a run
+    if not killed or not new or not bench.has_begun(new[0]):  # too late, or too early
         return kills, []
     kills[way] += 1
     resume = f"resume=runs:/{new[0]}"
