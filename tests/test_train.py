@@ -326,6 +326,7 @@ def test_a_training_that_vanished_is_killed_with_its_metrics_and_its_last_checkp
     assert project.artifact(run, "predictions/val.csv").is_file()
 
 
+@pytest.mark.slow
 def test_a_sweep_over_two_processes_has_a_run_a_child(project: Project, trained: Trained) -> None:
     two = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
     project.run("train.py", "-m", *SMALL, *two, "trainer.max_epochs=1", "seed=0,1", "data.test_share=0.3")
