@@ -53,6 +53,10 @@ class RunLogger(Logger):
 
     def _tell(self, epoch: int, metrics: dict[str, float]) -> None:
         self.told.append((epoch, metrics))
+        self.log_once(metrics, epoch)
+
+    def log_once(self, metrics: Mapping[str, float], epoch: int) -> None:
+        """What the run does not hold already; no part of the history."""
         held = {name for name in metrics if self._held[name, epoch] > 0}
         self._held.subtract((name, epoch) for name in held)
         self._run.log_metrics({name: value for name, value in metrics.items() if name not in held}, epoch)

@@ -214,7 +214,7 @@ class RunRecorder(Callback):
     def _log_calibrated(self, part: str) -> None:
         if self.calibration:
             scores = calibrated_scores(self.folder / "predictions" / f"{part}.csv", part, self.calibration)
-            self.run.log_metrics(scores, self.best_epoch)
+            self.logger.log_once(scores, self.best_epoch)
 
     def log_model(self) -> None:
         """The best checkpoint as a model that MLflow can serve; a validation alone has none."""

@@ -77,3 +77,14 @@ def test_nothing_else_is_logged(run: ARun) -> None:
 def test_the_logger_names_its_run() -> None:
     logger = RunLogger(ARun())
     assert (logger.name, logger.version) == ("ich", "abc")
+
+
+def test_what_a_run_holds_is_not_logged_again() -> None:
+    run = ARun()
+    logger = RunLogger(run, {("val/score", 1): 1, ("val/calibrated/brier", 1): 1})
+    logger.log_metrics({"val/score": 0.5, "epoch": 0})
+    logger.log_metrics({"val/score": 0.4, "epoch": 1})
+    logger.log_once({"val/calibrated/brier": 0.1, "val/calibrated/log_loss": 0.2}, 1)
+    told = [(epoch, metrics) for epoch, metrics in run.logged if metrics]
+    assert told == [(0, {"val/score": 0.5}), (1, {"val/calibrated/log_loss": 0.2})]
+    assert logger.history == {"val/score": {0: 0.5, 1: 0.4}}
