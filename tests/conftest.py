@@ -14,9 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import tests.typecheck  # noqa: F401  (pytest's --jaxtyping-packages names it)
 from tests.project import REPOSITORY, SMALL, Project, Trained, copy_project
+
+settings.register_profile("ich", deadline=None)  # a busy machine is no failure
+settings.load_profile("ich")
 
 SHARED = REPOSITORY.parent / "shared"
 LONGEST = ("test_train.py",)

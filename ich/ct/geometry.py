@@ -95,7 +95,7 @@ class Geometry(ABC):
 
     def prepare_series(
         self,
-        slices: Sequence[Int16[np.ndarray, "height width"]],
+        slices: Sequence[Int16[np.ndarray, "_ _"]],
         spacings_mm: Sequence[Point | None],
         positions_mm: Sequence[float],
     ) -> list[Prepared]:
@@ -154,7 +154,7 @@ class SeriesGeometry(HeadGeometry):
 
     def prepare_series(
         self,
-        slices: Sequence[Int16[np.ndarray, "height width"]],
+        slices: Sequence[Int16[np.ndarray, "_ _"]],
         spacings_mm: Sequence[Point | None],
         positions_mm: Sequence[float],
     ) -> list[Prepared]:

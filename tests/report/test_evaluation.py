@@ -72,7 +72,7 @@ def values_of(cases: Cases, **weights: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @given(some_cases())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_metrics_by_patients_are_those_of_a_run(cases: Cases) -> None:
     scores = metric.score(cases.positive, cases.probabilities, prevalence=metric.prevalence(cases.positive))
     found = {name: float(values[0]) for name, values in values_of(cases).items() if not np.isnan(values[0])}
@@ -84,7 +84,7 @@ def test_metrics_by_patients_are_those_of_a_run(cases: Cases) -> None:
 
 
 @given(some_cases(), st.integers(0, 100))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_resample_is_scikit_learns_with_sample_weights(cases: Cases, seed: int) -> None:
     weights = next(draw_weights(len(cases.names), resamples=3, seed=seed))
     found = values_of(cases, weights=weights)
@@ -236,7 +236,7 @@ def test_one_patient_and_a_faultless_answer_have_no_interval() -> None:
 
 
 @given(some_cases())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_no_table_is_a_crash(cases: Cases) -> None:
     levels = evaluation.evaluate(cases, Settings(resamples=20))
     rows = evaluation.metric_rows(levels)
@@ -255,7 +255,7 @@ def test_the_floor_is_the_training_folds_where_it_is_known() -> None:
 
 
 @given(some_cases())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_threshold_of_sensitivity_is_the_highest_that_finds_95_percent(cases: Cases) -> None:
     for i, threshold in enumerate(fit_points(cases)["sensitivity_95"]):
         positive, p = cases.positive[:, i], cases.probabilities[:, i]
@@ -267,7 +267,7 @@ def test_the_threshold_of_sensitivity_is_the_highest_that_finds_95_percent(cases
 
 
 @given(some_cases())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_threshold_of_youden_is_the_best_of_all(cases: Cases) -> None:
     for i, threshold in enumerate(fit_points(cases)["youden"]):
         positive, p = cases.positive[:, i], cases.probabilities[:, i]

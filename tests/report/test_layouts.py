@@ -30,7 +30,7 @@ def grouped(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @given(grouped())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_score_is_that_of_each_slice_answered_with_its_groups_rates(
     given: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
@@ -82,7 +82,7 @@ def test_groups_of_chance_are_said_to_be_chance() -> None:
 
 
 @given(some_cases(), st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_each_group_has_scikit_learns_numbers_or_none(cases: Cases, data: st.DataObject) -> None:
     names = data.draw(arrays(np.int64, len(cases), elements=st.integers(0, 2))).astype(str)
     few = Settings(resamples=10)
