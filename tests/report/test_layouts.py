@@ -82,7 +82,7 @@ def test_groups_of_chance_are_said_to_be_chance() -> None:
 
 
 @given(some_cases(), st.data())
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_each_group_has_scikit_learns_numbers_or_none(cases: Cases, data: st.DataObject) -> None:
     names = data.draw(arrays(np.int64, len(cases), elements=st.integers(0, 2))).astype(str)
     few = Settings(resamples=10)
