@@ -1,4 +1,5 @@
-"""python -m benchmarks json=FILE [work=prepare,feed,feed_flips,labels,scale] [patients=30] [repeats=5] [seconds=0.5]"""
+"""python -m benchmarks json=FILE [work=prepare,feed,feed_flips,labels,scale] [who=limit] [patients=30] [repeats=5]
+[seconds=0.5]"""
 
 import ich  # isort: skip  # noqa: F401  (first: its torchvision hook must stand before torchvision)
 
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -22,7 +24,7 @@ from benchmarks.measure import Rival, measure, ratios, settle
 from ich.config.files import PROJECT
 
 WORKS = ("prepare", "feed", "feed_flips", "labels", "scale")
-DEFAULTS = {"json": "", "work": ",".join(WORKS), "patients": "30", "repeats": "5", "seconds": "0.5"}
+DEFAULTS = {"json": "", "work": ",".join(WORKS), "patients": "30", "repeats": "5", "seconds": "0.5", "who": ""}
 WIDTH = 150
 """Of the table: its notes are sentences."""
 MODULES = {
@@ -47,7 +49,9 @@ OPTIONAL = ("monai", "litdata", "webdataset")
 def main(words: Sequence[str]) -> int:
     settings = DEFAULTS | dict(word.partition("=")[::2] for word in words)
     works = settings["work"].split(",")
-    if unknown := [*(settings.keys() - DEFAULTS.keys()), *({*works} - {*WORKS})]:
+    who = {*filter(None, settings["who"].split(","))}
+    unknown = [*(settings.keys() - DEFAULTS.keys()), *({*works} - {*WORKS}), *(who - {*chain(*MODULES.values())})]
+    if unknown:
         print(f"unknown: {', '.join(sorted(unknown))}; {__doc__}", file=sys.stderr)
         return 2
     settle()
@@ -56,7 +60,7 @@ def main(words: Sequence[str]) -> int:
     rounds = {"repeats": int(settings["repeats"]), "seconds": float(settings["seconds"])}
     for work in works:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as processes:
-            of_work = _rivals(work, Path(folder), int(settings["patients"]), processes)
+            of_work = _rivals(work, Path(folder), int(settings["patients"]), who, processes)
             measure(of_work, **rounds, report=lambda said: screen.print(said, highlight=False))  # type: ignore[arg-type]
             rivals += of_work
     _show(rivals)
@@ -71,14 +75,16 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _rivals(work: str, folder: Path, patients: int, processes: ExitStack) -> list[Rival]:
+def _rivals(work: str, folder: Path, patients: int, who: set[str], processes: ExitStack) -> list[Rival]:
+    """Ours and all others, or of those apart only `who`."""
     if work == "labels":
         return labels.rivals(folder)
     if work == "scale":
         return scale.rivals(folder)
     cache = PROJECT / "cache"
     prepare_slices(cache, folder, patients=patients)  # once, before all need it
-    modules = [f"benchmarks.{name}" for name in MODULES[work] if name.removeprefix("with_") not in _missing()]
+    there = [name for name in MODULES[work] if name.removeprefix("with_") not in _missing()]
+    modules = [f"benchmarks.{name}" for name in there if not who or name in {"ours", *who}]
     apart = [rivals_apart(one, work, cache=cache, folder=folder, patients=patients) for one in modules]
     return [rival for each in apart for rival in processes.enter_context(each)]
 

@@ -6,19 +6,23 @@ from functools import partial
 import numpy as np
 
 from benchmarks.cohort import BATCH, EPOCH, SIZE, Slices
-from benchmarks.measure import Rival, Work
+from benchmarks.measure import Rival
 
 
 def feed(slices: Slices) -> list[Rival]:
-    return [Rival(work="feed", name="copy", ways=_ways(slices), note="the limit: the same bytes, copied")]
+    return _rivals("feed", slices, "the same bytes, copied")
 
 
 def feed_flips(slices: Slices) -> list[Rival]:
-    return [Rival(work="feed_flips", name="copy", ways=_ways(slices), note="the limit, without flips")]
+    return _rivals("feed_flips", slices, "the same bytes, copied without flips")
 
 
-def _ways(slices: Slices) -> dict[str, Work]:
-    return {f"{number} threads": partial(_copy, slices, number) for number in (1, 2)}
+def _rivals(work: str, slices: Slices, said: str) -> list[Rival]:
+    """One thread, and two at once, as feeding has them."""
+    return [
+        Rival(work=work, name="copy", ways={"1 thread": partial(_copy, slices, 1)}, note=f"the limit: {said}"),
+        Rival(work=work, name="copy_two", ways={"2 threads": partial(_copy, slices, 2)}, note=f"the limit: {said}"),
+    ]
 
 
 def _copy(slices: Slices, threads: int) -> int:

@@ -14,8 +14,8 @@ from tests.project import REPOSITORY
 OPTIONAL = {name for name in ("monai", "litdata", "webdataset") if find_spec(name)}
 RIVALS = {
     "prepare": {"ours", "ours_pydicom", "pydicom", "png512"},
-    "feed": {"ours", "copy", "dataloader", "dataloader_batched", "png512", "png16", "pydicom"},
-    "feed_flips": {"ours", "copy"},
+    "feed": {"ours", "copy", "copy_two", "dataloader", "dataloader_batched", "png512", "png16", "pydicom"},
+    "feed_flips": {"ours", "copy", "copy_two"},
     "labels": {"ours", "pandas"},
     "scale": {"ours", "pandas"},
     "scale_epoch": {"ours", "dataloader"},
@@ -49,7 +49,7 @@ def run(words: list[str], command: str = "benchmarks") -> subprocess.CompletedPr
     )
 
 
-@pytest.mark.parametrize(("word", "named"), [("patient=3", "patient"), ("work=fed", "fed")])
+@pytest.mark.parametrize(("word", "named"), [("patient=3", "patient"), ("work=fed", "fed"), ("who=monai", "monai")])
 def test_an_unknown_key_or_work_is_a_mistake_in_the_command(word: str, named: str) -> None:
     done = run([word])
     assert done.returncode == 2
