@@ -73,8 +73,7 @@ def show_sweep(parent: str, children: Sequence[Child]) -> None:
     jobs = jobs.sort_values(MONITOR, kind="stable")
     table = Table(*keys, "state", *(name.removeprefix("val/") for name in PRINTED), box=SIMPLE_HEAD)
     for _, job in jobs.iterrows():
-        scores = [f"{job[name]:.4f}" if pd.notna(job[name]) else "" for name in PRINTED]
-        table.add_row(*(str(job[key]) for key in keys), job["state"], *scores)
+        table.add_row(*_cells(job, keys, PRINTED))
     console = Console()
     console.print(f"\nsweep of {counted(len(jobs), 'job')}, validation at each one's best epoch, the best job first")
     console.print(table)
@@ -120,14 +119,19 @@ def describe(jobs: pd.DataFrame, keys: Sequence[str]) -> str:
     head = [*keys, "state", *(name.removeprefix("val/") for name in SHOWN)]
     lines = [_row(head), "|" + " --- |" * len(head)]
     for _, job in ranked.iterrows():
-        values = [f"{job[name]:.4f}" if pd.notna(job[name]) else "" for name in SHOWN]
-        lines.append(_row([*(str(job[key]) for key in keys), job["state"], *values]))
+        lines.append(_row(_cells(job, keys, SHOWN)))
     failures = [
         f"- {', '.join(f'{key}={job[key]}' for key in keys)} is {job['state']}: {' '.join(job['failure'].split())}"
         for _, job in ranked[ranked["failure"].notna()].iterrows()
     ]
     said = "\n\n" + "\n".join(failures) if failures else ""
     return "Validation at each job's best epoch, the best job first.\n\n" + "\n".join(lines) + said
+
+
+def _cells(job: pd.Series, keys: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    """A job's swept values, its state and its metrics, empty where it has none."""
+    values = [f"{job[name]:.4f}" if pd.notna(job[name]) else "" for name in metrics]
+    return [*(str(job[key]) for key in keys), job["state"], *values]
 
 
 def _row(cells: Sequence[str]) -> str:
