@@ -1,11 +1,13 @@
 """Rates in interleaved repetitions, so that a noisy machine is noisy for everybody."""
 
+import multiprocessing
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from ich.data.threads import keep_freed_memory
 
 Work = Callable[[], int]
 """Does its work once and says how many slices (or rows) that were."""
+PART = 16
+"""Files that a process gets at a time."""
 
 
 @dataclass(kw_only=True)
@@ -65,14 +69,33 @@ def measure(rivals: Sequence[Rival], *, repeats: int, seconds: float, report: Ca
                 del rival.rates[way], dropped  # and its worker processes end
 
 
-def threads(files: Sequence[Path], one: Callable[[Path], object]) -> dict[str, Work]:
-    """A file after the other, by one thread and by two."""
+def workers(files: Sequence[Path], one: Callable[[Path], object]) -> dict[str, Work]:
+    """A file after the other: by one thread, by two, and by two processes, which give nothing back."""
 
     def work(number: int) -> int:
         with ThreadPoolExecutor(number) as pool:
             return len(list(pool.map(one, files)))
 
-    return {f"{number} threads": lambda number=number: work(number) for number in (1, 2)}  # type: ignore[misc]
+    return {"1 thread": lambda: work(1), "2 threads": lambda: work(2), "2 processes": Processes(files, one)}
+
+
+class Processes:
+    """Two processes, begun when they are first asked and kept: as `shard=` runs them, and data loaders."""
+
+    def __init__(self, files: Sequence[Path], one: Callable[[Path], object]) -> None:
+        self.parts = [(one, files[first : first + PART]) for first in range(0, len(files), PART)]
+        self.pool: Pool | None = None
+
+    def __call__(self) -> int:
+        self.pool = self.pool or multiprocessing.get_context("spawn").Pool(2, settle)
+        return sum(self.pool.imap_unordered(_each, self.parts))
+
+
+def _each(part: tuple[Callable[[Path], object], Sequence[Path]]) -> int:
+    one, files = part
+    for file in files:
+        one(file)
+    return len(files)
 
 
 def settle() -> None:

@@ -1,12 +1,13 @@
 """PNG, as most solutions of the challenge keep slices: three windows at 512 px, or HU in 16 bits at 256."""
 
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from benchmarks.cohort import SIZE, Slices
-from benchmarks.measure import Rival, threads
+from benchmarks.measure import Rival, workers
 from benchmarks.with_pydicom import decode_hu, windowed
 from benchmarks.with_torch import Items, loaders
 
@@ -17,7 +18,7 @@ def prepare(slices: Slices) -> list[Rival]:
         Rival(
             work="prepare",
             name="png512",
-            ways=threads(slices.files, lambda file: write_png(file, folder / f"{file.stem}.png")),
+            ways=workers(slices.files, partial(write_png, folder=folder)),
             note="three windows at 512 px, written; no millimetres, no head",
         )
     ]
@@ -27,7 +28,7 @@ def feed(slices: Slices) -> list[Rival]:
     """Both are written before."""
     png512, png16 = _folder(slices, "png512"), _folder(slices, "png16")
     for row, file in enumerate(slices.files):
-        write_png(file, png512 / f"{file.stem}.png")
+        write_png(file, png512)
         hu = slices.data.store.read(np.array([row]))[0]
         cv2.imwrite(str(png16 / f"{file.stem}.png"), (hu.astype(np.int32) + 1024).astype(np.uint16))
     small, large = Png16(slices.files, slices.labels), Png512(slices.files, slices.labels)
@@ -38,8 +39,8 @@ def feed(slices: Slices) -> list[Rival]:
     ]
 
 
-def write_png(file: Path, target: Path) -> None:
-    cv2.imwrite(str(target), windowed(decode_hu(file)))
+def write_png(file: Path, folder: Path) -> None:
+    cv2.imwrite(str(folder / f"{file.stem}.png"), windowed(decode_hu(file)))
 
 
 def _folder(slices: Slices, name: str) -> Path:

@@ -7,14 +7,14 @@ import numpy as np
 import pydicom
 
 from benchmarks.cohort import SIZE, Slices
-from benchmarks.measure import Rival, threads
+from benchmarks.measure import Rival, workers
 from benchmarks.with_torch import Items, loaders
 
 WINDOWS = ((40, 80), (80, 200), (600, 2800))
 
 
 def prepare(slices: Slices) -> list[Rival]:
-    return [Rival(work="prepare", name="pydicom", ways=threads(slices.files, _decode), note="decodes, no more")]
+    return [Rival(work="prepare", name="pydicom", ways=workers(slices.files, _decode), note="decodes, no more")]
 
 
 def feed(slices: Slices) -> list[Rival]:

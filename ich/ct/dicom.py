@@ -16,7 +16,7 @@ from jaxtyping import Int16
 
 from ich.ct.codec import PixelFormat
 from ich.ct.elements import MAX_BYTES, REASONS, UNNAMED, BadSlice, Elements, Reason, Tag, read_elements
-from ich.ct.pixels import HU_MAX, HU_MIN, check_pixels, mend_wrapped, read_stored, rescale, to_hu
+from ich.ct.pixels import HU_MAX, HU_MIN, check_pixels, clip_hu, mend_wrapped, read_stored, to_hu
 
 __all__ = ["HU_MAX", "HU_MIN", "REASONS", "BadSlice", "Header", "Reason", "Slice", "read_header", "read_slice"]
 
@@ -91,23 +91,19 @@ def read_slice(source: Path | str | bytes, *, name: str | None = None, spacing_r
     Without `spacing_required` a missing or impossible PixelSpacing passes as None. Raises BadSlice and nothing else,
     also for a file that cannot be opened (`not_dicom`).
     """
-    elements = read_elements(source, name=name)
+    return make_slice(read_elements(source, name=name), source, spacing_required=spacing_required)
+
+
+def make_slice(elements: Elements, source: Path | str | bytes, *, spacing_required: bool = True) -> Slice:
+    """One slice of a file's elements. Raises BadSlice."""
     facts = _check(elements, source, spacing_required)
     stored = read_stored(elements, facts.form)
     mended, slope, intercept = mend_wrapped(stored, facts.form, facts.header.slope, facts.header.intercept)
-    ends = rescale(np.array([[mended.min(), mended.max()]]), slope, intercept)
-    hu = to_hu(mended, slope, intercept)
-    lowest = int(hu.min())
-    if lowest > BLANK_HU and lowest == hu.max():
-        detail = f"every pixel has {lowest} HU: the slice is blank, or its rescale is wrong"
+    hu, lowest, highest = to_hu(mended, slope, intercept)
+    if highest > BLANK_HU and clip_hu(lowest) == clip_hu(highest):
+        detail = f"every pixel has {clip_hu(lowest)} HU: the slice is blank, or its rescale is wrong"
         raise elements.bad("implausible_hu", f"{detail}; leave it out")
-    return Slice(
-        hu=hu,
-        header=facts.header,
-        lowest_hu=float(ends.min()),
-        highest_hu=float(ends.max()),
-        wrapped=mended is not stored,
-    )
+    return Slice(hu=hu, header=facts.header, lowest_hu=lowest, highest_hu=highest, wrapped=mended is not stored)
 
 
 def read_header(source: Path | str | bytes, *, name: str | None = None, spacing_required: bool = True) -> Header:

@@ -7,13 +7,17 @@ alone. The walk is flat and bounded, copies the few values that are wanted, and 
 against pydicom.
 """
 
+import os
 import re
 import stat
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from math import nan
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Literal, get_args
 
 from ich.errors import InputError
@@ -62,11 +66,15 @@ class Tag:
 
 _WANTED = frozenset(value for value in vars(Tag).values() if isinstance(value, int))
 _TRANSFER_SYNTAX = 0x0002_0010
-_PIXEL_DATA = 0x7FE0_0010
+PIXEL_DATA = 0x7FE0_0010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFE_E000, 0xFFFE_E00D, 0xFFFE_E0DD
 _UNDEFINED = 0xFFFF_FFFF
+_VRS = frozenset(bytes(letters) for letters in product(ascii_uppercase.encode(), repeat=2))
+"""What may be one; the standard names 34 of them."""
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 """Their length has four bytes, behind two of reserve (PS3.5, table 7.1-1)."""
+_STRUCTS = tuple((struct.Struct(order + "HH2sH").unpack_from, struct.Struct(order + "I").unpack_from) for order in "<>")
+"""Group, element, VR and a short length; a long length: in little endian, and in big."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -128,8 +136,14 @@ class Elements:
 
     def numbers(self, tag: int) -> tuple[float, ...]:
         """Decimal numbers in text (DS, IS), none where it is absent; what is no number becomes nan."""
-        parts = [part.strip() for part in self.text(tag).split("\\")]
-        return () if parts == [""] else tuple(float(part) if _NUMBER.fullmatch(part) else nan for part in parts)
+        return _to_numbers(self.text(tag))
+
+
+@lru_cache(maxsize=1024)
+def _to_numbers(text: str) -> tuple[float, ...]:
+    """Kept: most numbers are the same on all slices of a series."""
+    parts = [part.strip() for part in text.split("\\")]
+    return () if parts == [""] else tuple(float(part) if _NUMBER.fullmatch(part) else nan for part in parts)
 
 
 def read_elements(source: Path | str | bytes, *, name: str | None = None, header_only: bool = False) -> Elements:
@@ -152,10 +166,10 @@ def _load(source: Path | str | bytes, path: str, limit: int) -> tuple[bytes, int
     if isinstance(source, bytes):
         return source[:MAX_BYTES], len(source)
     try:
-        facts = Path(source).stat()
+        facts = os.stat(source)  # noqa: PTH116  (a Path takes longer to make than the file to open)
         if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait for ever
             raise BadSlice(path, "not_dicom", "this is a folder or a device, and no file")
-        with Path(source).open("rb") as file:
+        with open(source, "rb") as file:  # noqa: PTH123
             data = file.read(min(limit, facts.st_size))
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         what = error.strerror if isinstance(error, OSError) else error
@@ -177,7 +191,7 @@ def _parse(path: str, data: bytes, size: int) -> Elements:
     if transfer_syntax and first and big_endian != (transfer_syntax == BIG_ENDIAN):
         detail = f"the elements are {'big' if big_endian else 'little'} endian, and not as {transfer_syntax} says"
         raise BadSlice(path, "bad_header", f"{detail}; export the file again")
-    explicit = _is_vr(first[4:]) or transfer_syntax not in ("", IMPLICIT)
+    explicit = first[4:] in _VRS or transfer_syntax not in ("", IMPLICIT)
     walk = _Walk(path, data, position, explicit=explicit, big_endian=big_endian)
     values, pixels, cut = walk.collect(size)
     if b"ACR-NEMA" in values.get(Tag.RECOGNITION_CODE, b""):
@@ -200,7 +214,7 @@ def _dataset_start(path: str, data: bytes) -> int:
         return 132
     begins = data[:2] in (b"\x02\0", b"\x08\0") and data[3:4] == b"\0"
     length = int.from_bytes(data[4:8], "little")
-    if len(data) < 132 or not begins or not (_is_vr(data[4:6]) or length < len(data)):
+    if len(data) < 132 or not begins or not (data[4:6] in _VRS or length < len(data)):
         raise BadSlice(path, "not_dicom", "there is no DICM at byte 128: another kind of file, or a failed download")
     return 0
 
@@ -231,28 +245,25 @@ def _inflate(path: str, data: bytes, *, whole: bool) -> bytes:
     return inflated
 
 
-def _is_vr(letters: bytes) -> bool:
-    return len(letters) == 2 and letters.isalpha() and letters.isupper()
-
-
 class _Walk:
     """A position in encoded elements."""
 
+    __slots__ = ("begin", "data", "explicit", "left", "length", "path", "position")
+
     def __init__(self, path: str, data: bytes, position: int, *, explicit: bool, big_endian: bool) -> None:
         self.path, self.data, self.position, self.explicit = path, data, position, explicit
-        order = ">" if big_endian else "<"
-        self.begin, self.length = struct.Struct(order + "HH2sH"), struct.Struct(order + "I")
+        self.begin, self.length = _STRUCTS[big_endian]
         self.left = MAX_ELEMENTS
 
     def step(self) -> tuple[int, int, int]:
         """Tag, start of the value and length of the element at the position. Raises struct.error where the data end."""
-        group, number, vr, length = self.begin.unpack_from(self.data, self.position)
+        group, number, vr, length = self.begin(self.data, self.position)
         start = self.position + 8
         # Some writers switch to implicit elements in the middle of explicit ones; items have no VR at all.
-        if not self.explicit or group == 0xFFFE or not _is_vr(vr):
-            (length,) = self.length.unpack_from(self.data, start - 4)
+        if not self.explicit or group == 0xFFFE or vr not in _VRS:
+            (length,) = self.length(self.data, start - 4)
         elif vr in _LONG_VRS:
-            (length,) = self.length.unpack_from(self.data, start)
+            (length,) = self.length(self.data, start)
             start += 4
         self.left -= 1
         if not self.left:
@@ -269,7 +280,7 @@ class _Walk:
                 tag, start, length = self.step()
                 if pixels and not tag:
                     break  # zeros behind the pixels are padding
-                if tag == _PIXEL_DATA:
+                if tag == PIXEL_DATA:
                     pixels = PixelData(start=start, length=None if length == _UNDEFINED else length)
                 self.position = start + length if length != _UNDEFINED else self._behind_items(start)
                 if tag in _WANTED and self.position <= len(self.data):

@@ -5,6 +5,7 @@ Points are (row, column) in pixels, whole at the centres of pixels: pixel i reac
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -43,13 +44,13 @@ def find_head(hu: Int16[np.ndarray, "height width"], spacing_mm: Point) -> Head 
     Bodies are told apart with their holes filled: open sinuses and dark streaks of metal divide no head. What is
     measured is the convex hull of a body's solid parts: a holder that closes a ring with the head adds nothing.
     """
-    if min(np.multiply(hu.shape, spacing_mm)) < MIN_HEAD_MM:
+    if min(hu.shape[0] * spacing_mm[0], hu.shape[1] * spacing_mm[1]) < MIN_HEAD_MM:
         return None  # and no grid
     every = (max(1, round(GRID_MM / spacing_mm[0])), max(1, round(GRID_MM / spacing_mm[1])))
     grid_mm = (every[0] * spacing_mm[0], every[1] * spacing_mm[1])
-    dense = (hu[every[0] // 2 :: every[0], every[1] // 2 :: every[1]] > BODY_HU).astype(np.uint8)
+    dense = (hu[every[0] // 2 :: every[0], every[1] // 2 :: every[1]] > BODY_HU).view(np.uint8)
     solid = _open(dense, grid_mm)
-    bodies = _outlines(_open(_fill(dense, _outlines(dense)), grid_mm))
+    bodies = _outlines(_open(_fill_holes(dense), grid_mm))
     inside = [solid & _fill(dense, [body]) for body in bodies if _is_compact(body, grid_mm)]
     return _measure(_outlines(max(inside, key=cv2.countNonZero)), every) if inside else None
 
@@ -68,19 +69,30 @@ def head_of_series(heads: Sequence[Head]) -> Head | None:
 
 
 def _outlines(mask: np.ndarray) -> Sequence[np.ndarray]:
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return tuple(contours)
 
 
 def _fill(like: np.ndarray, outlines: Sequence[np.ndarray]) -> np.ndarray:
-    return np.asarray(cv2.drawContours(np.zeros_like(like), outlines, -1, 1, thickness=cv2.FILLED))
+    return np.asarray(cv2.drawContours(np.zeros(like.shape, np.uint8), outlines, -1, 1, thickness=cv2.FILLED))
+
+
+def _fill_holes(mask: np.ndarray) -> np.ndarray:
+    """All that air from outside of the slice does not reach."""
+    reached = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    cv2.floodFill(reached, None, (0, 0), 2)
+    return np.asarray((reached[1:-1, 1:-1] != 2).view(np.uint8))
 
 
 def _open(mask: np.ndarray, grid_mm: Point) -> np.ndarray:
     """Erase what a disc of HOLDER_MM does not fit in. Beyond the slice is air: thin things along its edge go, too."""
-    rows, columns = (round(HOLDER_MM / one) | 1 for one in grid_mm)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (columns, rows))
+    disc = _disc(round(HOLDER_MM / grid_mm[0]) | 1, round(HOLDER_MM / grid_mm[1]) | 1)
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0))
+
+
+@lru_cache(maxsize=64)
+def _disc(rows: int, columns: int) -> np.ndarray:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (columns, rows)))
 
 
 def _is_compact(outline: np.ndarray, grid_mm: Point) -> bool:
@@ -91,8 +103,9 @@ def _is_compact(outline: np.ndarray, grid_mm: Point) -> bool:
 
 def _measure(parts: Sequence[np.ndarray], every: tuple[int, int]) -> Head | None:
     """The convex hull of all but the small parts, from points of the grid to points of the slice."""
-    least = MIN_PART * max(map(cv2.contourArea, parts), default=0.0)
-    kept = [part for part in parts if cv2.contourArea(part) >= least]
+    areas = [cv2.contourArea(part) for part in parts]
+    least = MIN_PART * max(areas, default=0.0)
+    kept = [part for part, area in zip(parts, areas, strict=True) if area >= least]
     hull = cv2.convexHull(np.concatenate(kept)) if kept else np.zeros((1, 1, 2), np.int32)
     moments = cv2.moments(hull)
     if moments["m00"] == 0:

@@ -162,13 +162,25 @@ def rescale(
 
 def to_hu(
     stored: Integer[np.ndarray, "height width"], slope: float, intercept: float
-) -> Int16[np.ndarray, "height width"]:
-    """HU, rounded and clipped; in whole numbers where slope and intercept allow it, as in nearly every file."""
-    hu: Int16[np.ndarray, "height width"]
+) -> tuple[Int16[np.ndarray, "height width"], float, float]:
+    """HU, rounded and clipped; the lowest and the highest before that.
+
+    In whole numbers where slope and intercept allow it, as in nearly every file, and clipped only where there is need.
+    """
+    lowest, highest = sorted(int(end) * slope + intercept for end in (stored.min(), stored.max()))
     low, high, fits = HU_MIN - intercept, HU_MAX - intercept, np.iinfo(stored.dtype)
     if slope == 1 and intercept.is_integer() and low <= fits.max and high >= fits.min:
-        hu = np.clip(stored, max(int(low), fits.min), min(int(high), fits.max)).astype(np.int16, copy=False)
-        hu += np.array(int(intercept)).astype(np.int16)  # whatever wraps on the way, the sum fits int16
+        shift = np.array(int(intercept)).astype(np.int16)  # whatever wraps on the way, the sum fits int16
+        if lowest < HU_MIN or highest > HU_MAX:
+            hu = np.clip(stored, max(int(low), fits.min), min(int(high), fits.max)).astype(np.int16, copy=False)
+            hu += shift
+        else:
+            hu = stored.astype(np.int16, copy=False) + shift
     else:
         hu = np.clip(np.rint(rescale(stored, slope, intercept)), HU_MIN, HU_MAX).astype(np.int16)
-    return hu
+    return hu, lowest, highest
+
+
+def clip_hu(hu: float) -> int:
+    """One value, as `to_hu` rounds and clips it."""
+    return round(min(max(hu, HU_MIN), HU_MAX))

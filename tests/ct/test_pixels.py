@@ -17,7 +17,7 @@ from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from ich.ct.codec import CODECS, PixelFormat
 from ich.ct.dicom import BadSlice, read_header, read_slice
-from ich.ct.pixels import mend_wrapped, rescale, to_hu
+from ich.ct.pixels import clip_hu, mend_wrapped, rescale, to_hu
 from tests.ct.files import JPEG2000, JPEG_LOSSLESS, RLE, fragments, item, make_file, make_stored, rle
 
 HALVES = 2048 // 2
@@ -278,4 +278,6 @@ def test_the_mend_undoes_what_12_bits_without_sign_do_to_hu(hu: list[int], inter
 def test_no_slope_or_intercept_makes_anything_but_hu(stored: list[int], slope: float, intercept: float) -> None:
     values = np.array(stored, dtype=np.int16).reshape(2, 2)
     exact = [[min(max(one * slope + intercept, -1024), 3071) for one in row] for row in values.tolist()]
-    assert np.array_equal(to_hu(values, slope, intercept), np.round(exact))
+    hu, lowest, highest = to_hu(values, slope, intercept)
+    assert np.array_equal(hu, np.round(exact))
+    assert [clip_hu(lowest), clip_hu(highest)] == [hu.min(), hu.max()]

@@ -132,17 +132,21 @@ def run(command: Sequence[str]) -> tuple[int, str, int]:
 
 def predict(folder: Path, checkpoint: Path, output: Path, account: Account) -> tuple[dict[str, list[str]], set[str]]:
     """Rows of probabilities and names of refused files, by the command."""
+    names = output.with_name("names.csv")  # which file each digest in the tables is
     words = ["predict.py", f"checkpoint={checkpoint}", f"input={folder}", f"output={output}", "device=cpu"]
+    words.append(f"names={names}")
     code, said, kb = run(words)
     account.expect(code == 0 and "Traceback" not in said, f"predict.py: exit code {code}: {said[-500:]}")
     account.command_kb.setdefault("predict.py", []).append(kb)
     if code:
         return {}, set()
     try:
+        with names.open(newline="", encoding="utf-8") as file:
+            originals = dict(list(csv.reader(file))[1:])
         with (output / "probabilities.csv").open(newline="", encoding="utf-8") as file:
-            good = {row[0]: row[2:] for row in list(csv.reader(file))[1:]}
+            good = {originals.get(row[0], row[0]): row[2:] for row in list(csv.reader(file))[1:]}
         with (output / "rejected.csv").open(newline="", encoding="utf-8") as file:
-            bad = {row[0] for row in list(csv.reader(file))[1:]}
+            bad = {originals.get(row[0], row[0]) for row in list(csv.reader(file))[1:]}
     except (csv.Error, UnicodeDecodeError) as error:
         account.expect(False, f"{output}: a table that nobody can read: {error}")
         return {}, set()

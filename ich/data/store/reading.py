@@ -19,7 +19,7 @@ from ich.data.store.shard import pixels_file
 from ich.errors import InputError
 from ich.progress import Report
 
-FORMAT = 3
+FORMAT = 4
 DESCRIPTION, INDEX_FILE, REJECTED, CHECKSUMS = "store.json", "index.parquet", "rejected.csv", "checksums.json"
 """The third holds the CRC-32 of the tables, of which one flipped bit would make another slice of one."""
 KNOWN = ["image_id", "series_id", "study_id", "patient_id", "position_mm", "warp_widened"]

@@ -9,7 +9,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -93,7 +93,7 @@ class Entry:
     def of(cls, one: Slice, prepared: Prepared) -> "Entry":
         content = prepared.hu.astype("<i2", copy=False).tobytes()
         checksum = zlib.crc32(content)
-        facts = {f"warp_{name}": value for name, value in asdict(prepared.warp).items()} | {
+        facts = {f"warp_{name}": getattr(prepared.warp, name) for name in WARP} | {
             "pixels": _sum_of(one.hu) << 32 | checksum,
             "lowest_hu": one.lowest_hu,
             "highest_hu": one.highest_hu,
@@ -107,7 +107,9 @@ def _sum_of(hu: Int16[np.ndarray, "height width"]) -> int:
     """32 bits of the sum of all HU, four at a time; a CRC of all of them takes five times as long."""
     flat = np.ascontiguousarray(hu).ravel()
     whole = len(flat) // 4 * 4
-    total = int(flat[:whole].view(np.uint64).sum(dtype=np.uint64)) + int(flat[whole:].astype(np.uint64).sum())
+    total = int(flat[:whole].view(np.uint64).sum(dtype=np.uint64))
+    if whole < len(flat):
+        total += int(flat[whole:].astype(np.uint64).sum())
     return (total ^ total >> 32) & 0xFFFFFFFF
 
 
