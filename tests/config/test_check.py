@@ -340,8 +340,8 @@ def test_a_new_window_is_one_file(conf: Path) -> None:
 
 
 def test_a_new_backbone_is_one_file(conf: Path) -> None:
-    (conf / "model" / "tiny.yaml").write_text("# tiny\n_target_: ich.model.backbone.Backbone\nname: test_resnet\n")
-    (job,) = check("model=tiny", conf=conf)
+    (conf / "model" / "small.yaml").write_text("# small\n_target_: ich.model.backbone.Backbone\nname: test_resnet\n")
+    (job,) = check("model=small", conf=conf)
     assert build(compose(job).model).create(3)
 
 

@@ -24,6 +24,13 @@ def test_values_are_set_as_hydra_sets_them() -> None:
     assert ours.data.repeat == {**compose.plain(compose.compose(job.with_overrides([])))["data"]["repeat"], "any": 2}
 
 
+@pytest.mark.parametrize("experiment", [file.stem for file in sorted((files.CONF / "experiment").glob("*.yaml"))])
+def test_the_model_that_is_typed_beside_an_experiment_is_the_one_that_learns(experiment: str) -> None:
+    words = (f"experiment={experiment}", "model=mobilenetv2_100")
+    (job,) = check_command(words, name="train", keys=train.Keys, conf=files.CONF, multirun=False)
+    assert compose.compose(job).model.name == "mobilenetv2_100"
+
+
 def test_the_jobs_of_a_sweep_do_not_see_each_others_values() -> None:
     words = ("optimizer.lr=1e-2,1e-3", "data.repeat={any: 2},{any: 3}", "window=brain,hu")
     jobs = check_command(words, name="train", keys=train.Keys, conf=files.CONF, multirun=True)
