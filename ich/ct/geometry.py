@@ -23,6 +23,8 @@ AIR_HU = -1024
 NO_SPACING = "without spacing_mm pixels cannot become millimetres; FullGeometry does without"
 MIN_SIZE, MAX_SIZE = 16, 2048
 MIN_FIELD_MM, MAX_FIELD_MM = 32.0, 1024.0
+ROOM = 256
+"""A window of the resampling holds at most twice a slice's pixels and these along each axis, and two output pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +280,15 @@ class _Axis(NamedTuple):
         centre = self.origin + np.arange(self.size) * self.step
         return (centre < -0.5) | (centre > self.there - 0.5)
 
+    @property
+    def touching(self) -> slice:
+        """The output pixels that the source reaches into."""
+        reach = max(self.step, 1.0) / 2 + 0.5
+        first = math.ceil((-reach - self.origin) / self.step)
+        last = math.floor((self.there - 1 + reach - self.origin) / self.step)
+        first = min(max(first, 0), self.size)
+        return slice(first, max(first, min(last + 1, self.size)))
+
 
 def _resample(image: np.ndarray, rows: _Axis, columns: _Axis, outside: float) -> Float32[np.ndarray, "columns rows"]:
     """The one resampling: weights of rows @ image @ weights of columns, transposed; `outside` beyond; in one thread.
@@ -285,40 +296,40 @@ def _resample(image: np.ndarray, rows: _Axis, columns: _Axis, outside: float) ->
     Sparse products are exact for any origin and step, in less time than cv2.resize with INTER_AREA. Temporaries are
     what costs here: one copy of the image, and transposing by OpenCV, make it five times faster.
     """
-    half = _along(rows, _cut_out(image, rows, columns, outside), outside)
-    return _along(columns, np.asarray(cv2.transpose(half)), outside)
+    return _along(columns, _along(rows, image, outside), outside, transposed=True)
 
 
-def _along(
-    axis: _Axis, window: Float32[np.ndarray, "needed other"], outside: float
-) -> Float32[np.ndarray, "size other"]:
-    """Resample the rows of a window."""
-    lines: Float32[np.ndarray, "size other"] = axis.weights @ window
-    if axis.grows:
-        lines[axis.beyond] = outside
+def _along(axis: _Axis, source: np.ndarray, outside: float, *, transposed: bool = False) -> Float32[np.ndarray, "_ _"]:
+    """Resample the rows of a source, or of what it is transposed."""
+    if axis.needed[1] <= 2 * axis.there + ROOM:
+        return _along_all(axis, source, outside, transposed=transposed)
+    # A header that says 0.01 mm asks for a window of gigabytes, of which the source fills a corner.
+    lines = np.full((axis.size, source.shape[0 if transposed else 1]), outside, np.float32)
+    touching = axis.touching
+    if touching.start < touching.stop:
+        origin = axis.origin + touching.start * axis.step
+        inner = _Axis(axis.there, touching.stop - touching.start, origin, axis.step)
+        lines[touching] = _along_all(inner, source, outside, transposed=transposed)
     return lines
 
 
-def _cut_out(image: np.ndarray, rows: _Axis, columns: _Axis, outside: float) -> Float32[np.ndarray, "_ _"]:
-    """What the weights need. Beyond an image that shrinks is `outside`; one that grows repeats its edge, so that what
-    lies near it is not mixed with `outside`.
-    """
-    (first_row, needed_rows), (first_column, needed_columns) = rows.needed, columns.needed
-    if rows.grows:
-        repeated = np.clip(np.arange(first_row, first_row + needed_rows), 0, rows.there - 1)
-        image, first_row = image[repeated], 0
-    if columns.grows:
-        repeated = np.clip(np.arange(first_column, first_column + needed_columns), 0, columns.there - 1)
-        image, first_column = image[:, repeated], 0
-    top, left = min(max(-first_row, 0), needed_rows), min(max(-first_column, 0), needed_columns)
-    bottom = max(top, min(needed_rows, image.shape[0] - first_row))
-    right = max(left, min(needed_columns, image.shape[1] - first_column))
-    window = np.empty((needed_rows, needed_columns), np.float32)
-    window[:top] = window[bottom:] = window[top:bottom, :left] = window[top:bottom, right:] = outside
-    window[top:bottom, left:right] = image[
-        top + first_row : bottom + first_row, left + first_column : right + first_column
-    ]
-    return window
+def _along_all(axis: _Axis, source: np.ndarray, outside: float, *, transposed: bool) -> Float32[np.ndarray, "_ _"]:
+    """Beyond a source that shrinks is `outside`; one that grows repeats its edge, which is not mixed with `outside`."""
+    first, needed = axis.needed
+    top = min(max(-first, 0), needed)
+    bottom = max(top, min(needed, axis.there - first))
+    window = np.empty((needed, source.shape[0 if transposed else 1]), np.float32)
+    if not transposed:
+        window[top:bottom] = source[top + first : bottom + first]
+    elif top < bottom:
+        cv2.transpose(source[:, top + first : bottom + first], dst=window[top:bottom])
+    repeated = axis.grows and top < bottom
+    window[:top] = window[top] if repeated else outside
+    window[bottom:] = window[bottom - 1] if repeated else outside
+    lines: Float32[np.ndarray, "_ _"] = axis.weights @ window
+    if axis.grows:
+        lines[axis.beyond] = outside
+    return lines
 
 
 @lru_cache(maxsize=512)

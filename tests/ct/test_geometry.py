@@ -1,6 +1,7 @@
 """Heads of many sizes and places on squares of one scale, and back."""
 
 import math
+import tracemalloc
 from collections import defaultdict
 
 import cv2
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from ich.ct.dicom import Slice
-from ich.ct.geometry import FullGeometry, HeadGeometry, SeriesGeometry, Warp
+from ich.ct.geometry import ROOM, FullGeometry, HeadGeometry, SeriesGeometry, Warp
 from ich.ct.head import find_head
 from tests.ct.heads import AIR, BRAIN, WATER, head, millimetres
 
@@ -167,6 +168,19 @@ def test_whatever_the_reader_lets_through_can_be_prepared(
         assert geometry.prepare(blobs, spacing).hu.shape == (32, 32)
 
 
+def test_a_header_of_tiny_pixels_takes_no_memory() -> None:
+    """At 0.01 mm a field of 256 mm would reach over 25,600 x 25,600 pixels."""
+    hu = np.full((512, 512), BRAIN, np.int16)
+    tracemalloc.start()
+    prepared = HeadGeometry().prepare(hu, (0.01, 0.01))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 * 2**20
+    # The slice is 5 mm a side.
+    assert ((prepared.hu > AIR).sum(axis=0) > 0).sum() in (5, 6)
+    assert (prepared.hu.astype(float) - AIR).sum() == pytest.approx((BRAIN - AIR) * 5.12**2, rel=0.01)
+
+
 # The one resampling.
 
 
@@ -174,23 +188,27 @@ def test_whatever_the_reader_lets_through_can_be_prepared(
     image=random_images,
     origin=st.tuples(st.floats(-40, 40), st.floats(-40, 40)),
     step=st.tuples(st.floats(1, 9), st.floats(1, 9)),
+    room=st.sampled_from([-1000, ROOM]),
 )
 @settings(deadline=None)
 def test_where_it_shrinks_each_pixel_is_the_mean_of_its_area(
-    image: np.ndarray, origin: tuple[float, float], step: tuple[float, float]
+    image: np.ndarray, origin: tuple[float, float], step: tuple[float, float], room: int
 ) -> None:
     warp = warp_of(image.shape, 16, origin, step)
-    np.testing.assert_allclose(warp.to_square(image, outside=AIR), area_mean(image, warp), rtol=0, atol=3e-3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ich.ct.geometry.ROOM", room)
+        np.testing.assert_allclose(warp.to_square(image, outside=AIR), area_mean(image, warp), rtol=0, atol=3e-3)
 
 
 @given(
     image=random_images,
     places=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     step=st.tuples(st.floats(0.1, 1), st.floats(0.1, 1)),
+    room=st.sampled_from([-1000, ROOM]),
 )
 @settings(deadline=None)
 def test_where_it_grows_it_is_linear_between_pixel_centres(
-    image: np.ndarray, places: tuple[float, float], step: tuple[float, float]
+    image: np.ndarray, places: tuple[float, float], step: tuple[float, float], room: int
 ) -> None:
     warp = warp_of(image.shape, 16, (places[0] * image.shape[0], places[1] * image.shape[1]), step)
     rows, columns = (
@@ -198,9 +216,10 @@ def test_where_it_grows_it_is_linear_between_pixel_centres(
         for origin, one, count in ((warp.origin_row, step[0], warp.height), (warp.origin_column, step[1], warp.width))
     )
     inside = np.ix_(rows, columns)
-    np.testing.assert_allclose(
-        warp.to_square(image, outside=AIR)[inside], linear(image, warp)[inside], rtol=0, atol=3e-3
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ich.ct.geometry.ROOM", room)
+        square = warp.to_square(image, outside=AIR)
+    np.testing.assert_allclose(square[inside], linear(image, warp)[inside], rtol=0, atol=3e-3)
 
 
 @given(image=random_images, step=st.tuples(st.floats(1, 4), st.floats(1, 4)))
