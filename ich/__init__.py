@@ -9,7 +9,7 @@ An import points only to an earlier line of this map:
     metric            the challenge's metric and its company, exact
     calibration       temperature and bias of each label, so that probabilities are rates
     config            compose, check, build an experiment from YAML
-    ct                physics of CT: dicom, head, geometry, windowing
+    ct                physics of CT: dicom, head, resampling, geometry, windowing
     data              files to batches: phantom, labels, cohort, split, store, augment, batches, source, module
     model             batches to logits: backbone, context, loss, classifier, activation, learner
     processes         what the processes of one training share, and how they end together

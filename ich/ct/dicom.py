@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Int16
 
 from ich.ct.codec import PixelFormat
-from ich.ct.elements import MAX_BYTES, REASONS, UNNAMED, BadSlice, Elements, Reason, Tag, read_elements
+from ich.ct.elements import MAX_BYTES, UNNAMED, Elements, Tag, read_elements
 from ich.ct.pixels import HU_MAX, HU_MIN, check_pixels, clip_hu, mend_wrapped, read_stored, to_hu
+from ich.ct.refusal import REASONS, BadSlice, Reason
 
 __all__ = ["HU_MAX", "HU_MIN", "REASONS", "BadSlice", "Header", "Reason", "Slice", "read_header", "read_slice"]
 

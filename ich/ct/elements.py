@@ -18,17 +18,8 @@ from itertools import product
 from math import nan
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Literal, get_args
 
-from ich.errors import InputError
-
-Reason = Literal[
-    "empty", "not_dicom", "bad_header", "not_ct", "multi_frame", "colour", "localizer", "not_axial", "no_pixels",
-    "bad_size", "bad_pixel_format", "bad_spacing", "bad_rescale", "unsupported_codec", "truncated", "corrupt_pixels",
-    "implausible_hu",
-]  # fmt: skip
-REASONS: tuple[Reason, ...] = get_args(Reason)
-"""In order of precedence: a file with several faults gets the first."""
+from ich.ct.refusal import BadSlice, Reason
 
 MAX_BYTES = 64 * 2**20
 """Of a file, and of a data set after inflating: four times the largest slice (2048 x 2048 at 32 bits)."""
@@ -76,19 +67,6 @@ _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b
 _STRUCTS = tuple((struct.Struct(order + "HH2sH").unpack_from, struct.Struct(order + "I").unpack_from) for order in "<>")
 """Group, element, VR and a short length; a long length: in little endian, and in big."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-
-
-class BadSlice(InputError):
-    """A file is not one readable CT slice: `path`, `reason` (one of REASONS) and `detail` (what, and the way out)."""
-
-    def __init__(self, path: str | Path, reason: Reason, detail: str) -> None:
-        super().__init__(path, reason, detail)
-        self.path = str(path)
-        self.reason: Reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}: {self.detail}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ from pydicom.uid import UID
 
 from ich.ct import elements as walk
 from ich.ct.dicom import BadSlice, read_header, read_slice
-from ich.ct.elements import MAX_ELEMENTS, REASONS, Tag, read_elements
+from ich.ct.elements import MAX_ELEMENTS, Tag, read_elements
+from ich.ct.refusal import REASONS
 from tests.ct.files import (
     BIG_ENDIAN,
     DEFLATED,

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from ich.ct.dicom import Slice
-from ich.ct.geometry import ROOM, FullGeometry, HeadGeometry, SeriesGeometry, Warp
+from ich.ct.geometry import FullGeometry, HeadGeometry, SeriesGeometry, Warp
 from ich.ct.head import find_head
+from ich.ct.resampling import ROOM
 from tests.ct.heads import AIR, BRAIN, WATER, head, millimetres
 
 spacings = st.floats(0.3, 2.5)
@@ -196,7 +197,7 @@ def test_where_it_shrinks_each_pixel_is_the_mean_of_its_area(
 ) -> None:
     warp = warp_of(image.shape, 16, origin, step)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ich.ct.geometry.ROOM", room)
+        patch.setattr("ich.ct.resampling.ROOM", room)
         np.testing.assert_allclose(warp.to_square(image, outside=AIR), area_mean(image, warp), rtol=0, atol=3e-3)
 
 
@@ -217,7 +218,7 @@ def test_where_it_grows_it_is_linear_between_pixel_centres(
     )
     inside = np.ix_(rows, columns)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ich.ct.geometry.ROOM", room)
+        patch.setattr("ich.ct.resampling.ROOM", room)
         square = warp.to_square(image, outside=AIR)
     np.testing.assert_allclose(square[inside], linear(image, warp)[inside], rtol=0, atol=3e-3)
 
