@@ -173,7 +173,7 @@ def _check_ct(elements: Elements) -> None:
     if not modality and elements.cut:
         raise elements.bad("truncated", "the file ends inside its header, before Modality; copy or export it again")
     if modality.upper() != "CT":
-        raise elements.bad("not_ct", f"Modality is {modality or 'missing'}; give the CT series alone")
+        raise elements.bad("not_ct", f"Modality is {modality[:16] or 'missing'}; give the CT series alone")
     if sop_class and sop_class not in CT_CLASSES:
         detail = f"SOPClassUID is {sop_class} and not CT Image Storage: a screen save, a report or the like"
         raise elements.bad("not_ct", f"{detail}; leave it out")

@@ -89,3 +89,12 @@ def test_an_experiment_that_is_no_text_is_a_mistake(content: bytes, tmp_path: Pa
     (conf / "experiment" / "mine.yaml").write_bytes(content)
     with pytest.raises(BadConfig, match="it is no text in UTF-8, or holds letters"):
         check_command(["experiment=mine"], name="train", keys=Keys, conf=conf, multirun=False)
+
+
+def test_a_carriage_return_in_a_header_parts_no_row_of_a_table(tmp_path: Path) -> None:
+    content = write_slice(tmp_path / "one.dcm", image="1.2").read_bytes()
+    where = content.index(b"CS\x02\0CT")
+    with pytest.raises(BadSlice) as bad:
+        read_slice(content[:where] + b"CS\x04\0CT\r!" + content[where + 6 :])
+    assert bad.value.reason == "not_ct"
+    assert bad.value.detail.startswith("Modality is CT\\x0d!;")
