@@ -206,7 +206,7 @@ def _read_meta(path: str, data: bytes, position: int) -> tuple[str, int]:
         walk.position = start + length
         if tag == _TRANSFER_SYNTAX:
             transfer_syntax = data[start : walk.position]
-    return transfer_syntax.decode("latin-1").strip(" \0"), walk.position
+    return transfer_syntax[:MAX_TEXT].decode("latin-1").strip(" \0"), walk.position
 
 
 def _inflate(path: str, data: bytes, *, whole: bool) -> bytes:
