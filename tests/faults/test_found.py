@@ -98,3 +98,13 @@ def test_a_carriage_return_in_a_header_parts_no_row_of_a_table(tmp_path: Path) -
         read_slice(content[:where] + b"CS\x04\0CT\r!" + content[where + 6 :])
     assert bad.value.reason == "not_ct"
     assert bad.value.detail.startswith("Modality is CT\\x0d!;")
+
+
+def test_a_transfer_syntax_without_an_end_fits_a_table(tmp_path: Path) -> None:
+    content = write_slice(tmp_path / "one.dcm", image="1.2").read_bytes()
+    length = content.index(b"\x02\0\x10\0UI") + 6
+    behind = length + 2 + int.from_bytes(content[length : length + 2], "little")
+    with pytest.raises(BadSlice) as bad:
+        read_slice(content[:length] + (60_000).to_bytes(2, "little") + b"\x01" * 60_000 + content[behind:])
+    assert bad.value.reason == "unsupported_codec"
+    assert len(bad.value.detail) < 5_000
