@@ -48,7 +48,7 @@ def train(cfg: DictConfig) -> None:
     from ich.config.signature import build
     from ich.report.recorder import finished_before, record_run
     from ich.report.summary import show_results, show_settings
-    from ich.trainer import TrainerSettings, faults_named, run_as_own_process
+    from ich.trainer import TrainerSettings, run_as_own_process, with_faults_named
 
     if resumed := find_stopped(cfg):
         cfg = resumed.configuration(cfg, config.typed_words(), keys=Keys)
@@ -67,7 +67,8 @@ def train(cfg: DictConfig) -> None:
     show_settings(learner)
     with record_run(cfg, cache=data.source.cache, resumed=resumed) as record:
         trainer = settings.create(folder=record.folder, callbacks=record.callbacks, logger=record.logger)
-        with faults_named(record.folder):
+
+        def run() -> None:
             if cfg.fit:
                 with config.sigterm_waits():  # for a save
                     trainer.fit(learner, datamodule=data, ckpt_path=start, weights_only=True)
@@ -76,6 +77,8 @@ def train(cfg: DictConfig) -> None:
             if len(data.test_rows):  # the best checkpoint's, as all predictions of a run
                 best = "best" if cfg.fit else None
                 trainer.test(learner, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
+
+        with_faults_named(run, record.folder)
     show_results(record, data, fit=cfg.fit)
 
 

@@ -3,9 +3,9 @@
 import logging
 import signal
 import subprocess
+import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +22,8 @@ from ich.model.learner import MONITOR
 from ich.processes import forget_started, name_lost, watch_started
 from ich.progress import counted
 from ich.saves import BEST, Saves, WholeFiles
+
+CUT_TO_SIGNAL = 1.0  # seconds from a dead worker's cut pipe to its signal, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,20 +112,26 @@ class Unsaved(InputError):
     """A checkpoint that could not be written."""
 
 
-@contextmanager
-def faults_named(folder: Path) -> Iterator[None]:
-    """What torch raises where a machine fails, as one message with the setting that helps."""
+def with_faults_named(run: Callable[[], None], folder: Path) -> None:
+    """Run; what torch raises where a machine fails becomes one message with the setting that helps.
+
+    No context manager: a dead worker is a cut pipe and a signal, and the signal's error may strike in a manager's exit.
+    """
     try:
-        yield
+        try:
+            run()
+        except (ConnectionError, EOFError) as error:
+            time.sleep(CUT_TO_SIGNAL)  # and where the signal comes, it strikes here
+            raise RuntimeError(f"DataLoader worker: {type(error).__name__} {error}".rstrip()) from error
     except torch.OutOfMemoryError as error:
         first = str(error).partition(". ")[0]
         raise OutOfMemory(
             f"{first}: lower data.batch_size (trainer.accumulate_grad_batches makes up for it), geometry.size, or take "
             "trainer.precision=bf16-mixed"
         ) from error
-    except (RuntimeError, ConnectionError, EOFError) as error:  # the last two: its pipe was cut first
+    except RuntimeError as error:
         said = str(error).partition("\n")[0]
-        if "DataLoader worker" in said or not isinstance(error, RuntimeError):
+        if "DataLoader worker" in said:
             raise WorkerDied(
                 f"a process that reads batches has ended ({said}), mostly for lack of memory or of /dev/shm: "
                 "data.num_workers=0 reads in this process, as fast"
@@ -132,7 +140,7 @@ def faults_named(folder: Path) -> Iterator[None]:
             raise OutOfMemory(f"this machine has no memory left ({said}); lower data.batch_size") from error
         if "PytorchStreamWriter" in said or "inline_container" in said:
             raise Unsaved(f"{folder}: a checkpoint could not be written: is the disk full? ({said})") from error
-        if isinstance(error, RuntimeError) and (lost := name_lost(error)):
+        if lost := name_lost(error):
             raise lost from error
         raise
 

@@ -15,7 +15,7 @@ from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.predictor import NoMemory, Predictor
 from ich.report.predictions import Predictions, write_predictions
-from ich.trainer import OutOfMemory, Unsaved, WorkerDied, faults_named
+from ich.trainer import OutOfMemory, Unsaved, WorkerDied, with_faults_named
 from tests.faults.small import small_checkpoint
 from tests.project import SMALL, Project, Trained
 
@@ -41,22 +41,23 @@ def test_a_loss_that_is_no_number_stops_with_the_images_and_the_state(project: P
     assert "NotFinite" in run.data.tags["failure"]
 
 
+def out_of_memory(*_: object) -> None:
+    raise torch.OutOfMemoryError(CUDA)
+
+
 def test_a_gpu_without_memory_names_what_to_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OutOfMemory, match=r"^CUDA out of memory: lower data\.batch_size"), faults_named(tmp_path):
-        raise torch.OutOfMemoryError(CUDA)
+    with pytest.raises(OutOfMemory, match=r"^CUDA out of memory: lower data\.batch_size"):
+        with_faults_named(out_of_memory, tmp_path)
     predictor = Predictor.load(small_checkpoint(tmp_path / "small.ckpt"), "cpu")
 
-    def fail(hu: torch.Tensor) -> torch.Tensor:
-        raise torch.OutOfMemoryError(CUDA)
-
-    monkeypatch.setattr(predictor.classifier, "forward", fail)
+    monkeypatch.setattr(predictor.classifier, "forward", out_of_memory)
     with pytest.raises(NoMemory, match="32 slices at once are too many; lower batch_size"):
         predictor.predict([torch.zeros(1, 64, 64, dtype=torch.int16).numpy()] * 32)
 
 
 def test_a_machine_without_memory_says_so(tmp_path: Path) -> None:
-    with pytest.raises(OutOfMemory, match=r"no memory left .* lower data\.batch_size"), faults_named(tmp_path):
-        torch.empty(2**60, dtype=torch.int8)
+    with pytest.raises(OutOfMemory, match=r"no memory left .* lower data\.batch_size"):
+        with_faults_named(lambda: torch.empty(2**60, dtype=torch.int8), tmp_path)
 
 
 class Deadly(Dataset[int]):
@@ -73,14 +74,40 @@ class Deadly(Dataset[int]):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the loader's, when it is collected
 def test_a_killed_worker_is_one_message(tmp_path: Path) -> None:
-    with pytest.raises(WorkerDied, match=r"data\.num_workers=0"), faults_named(tmp_path):
-        list(DataLoader(Deadly(), num_workers=1))
+    with pytest.raises(WorkerDied, match=r"data\.num_workers=0"):
+        with_faults_named(lambda: list(DataLoader(Deadly(), num_workers=1)), tmp_path)
+
+
+def test_a_killed_workers_signal_after_its_cut_pipe_is_one_message(tmp_path: Path) -> None:
+    def strike(*_: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+    def cut() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        raise EOFError
+
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        with pytest.raises(WorkerDied, match=r"\(DataLoader worker \(pid 1\) is killed by signal: Killed\.\)"):
+            with_faults_named(cut, tmp_path)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_cut_pipe_alone_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut() -> None:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr("ich.trainer.CUT_TO_SIGNAL", 0)
+    with pytest.raises(WorkerDied, match="Connection reset by peer"):
+        with_faults_named(cut, tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_full_disk_under_a_checkpoint_is_one_message(tmp_path: Path) -> None:
-    with pytest.raises(Unsaved, match="is the disk full"), faults_named(tmp_path):
-        torch.save({"weights": torch.zeros(2**20)}, "/dev/full")
+    with pytest.raises(Unsaved, match="is the disk full"):
+        with_faults_named(lambda: torch.save({"weights": torch.zeros(2**20)}, "/dev/full"), tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
