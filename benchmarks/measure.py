@@ -80,7 +80,7 @@ def workers(files: Sequence[Path], one: Callable[[Path], object]) -> dict[str, W
 
 
 class Processes:
-    """Two processes, begun when they are first asked and kept: as `shard=` runs them, and data loaders."""
+    """Two processes, begun when they are first asked and kept: as `processes=` runs them, and data loaders."""
 
     def __init__(self, files: Sequence[Path], one: Callable[[Path], object]) -> None:
         self.parts = [(one, files[first : first + PART]) for first in range(0, len(files), PART)]

@@ -38,6 +38,7 @@ class Keys:
 
     shard: Annotated[int, Ge(0)] | None
     shard_bytes: Annotated[int, Ge(1)]
+    processes: Annotated[int, Ge(1)] | None
     verify: bool
     report: bool
     series: bool
@@ -77,9 +78,9 @@ def prepare_source(source: "Source", geometry: "Geometry", cfg: DictConfig) -> N
     begun = begin_store(cohort, geometry, cache=source.cache, shard_bytes=cfg.shard_bytes)
     with bar("Preparing slices") as report:
         if cfg.shard is not None:
-            begun.write_one(cfg.shard, report)
+            begun.write_one(cfg.shard, report, cfg.processes)
         elif not begun.is_whole:
-            begun.write(report)
+            begun.write(report, cfg.processes)
     shards = begun.shards
     if cfg.shard is not None:
         there = f"{sum(shard.is_there for shard in shards)} of {counted(len(shards), 'shard')} there"

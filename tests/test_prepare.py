@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -69,15 +70,15 @@ def whole(project: Project, kaggle: Path, tmp_path_factory: pytest.TempPathFacto
     return cache
 
 
-def kill_at(project: Project, root: Path, cache: Path, moments: Iterator[float]) -> None:
+def kill_at(project: Project, root: Path, cache: Path, moments: Iterator[float], *words: str) -> None:
     """Start and kill once at each moment, in seconds after the store has been begun."""
     for moment in moments:
-        process = start(project, root, cache)
+        process = start(project, root, cache, *words)
         while process.poll() is None and not list(cache.rglob("store.json")):
             time.sleep(0.002)
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.communicate(timeout=60)  # none that it began holds its output open
 
 
 def writing_seconds(cache: Path) -> float:
@@ -86,11 +87,11 @@ def writing_seconds(cache: Path) -> float:
     return max(times) - min(times)
 
 
-def resumed(project: Project, root: Path, whole: Path, cache: Path, seed: int) -> None:
+def resumed(project: Project, root: Path, whole: Path, cache: Path, seed: int, *words: str) -> None:
     seconds = writing_seconds(whole)
     draw = random.Random(seed)
-    kill_at(project, root, cache, iter([draw.uniform(0, seconds)]))
-    run(project, root, cache)
+    kill_at(project, root, cache, iter([draw.uniform(0, seconds)]), *words)
+    run(project, root, cache, *words)
     assert content(cache) == content(whole)
 
 
@@ -102,11 +103,29 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bytes(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("seed", range(20))
 def test_killed_at_twenty_moments_it_resumes_to_the_same_bytes(
-    project: Project, kaggle: Path, whole: Path, tmp_path: Path, seed: int
+    project: Project, kaggle: Path, whole: Path, tmp_path: Path, seed: int, processes: int
 ) -> None:
-    resumed(project, kaggle, whole, tmp_path, 100 + seed)
+    resumed(project, kaggle, whole, tmp_path, 100 + seed, f"processes={processes}")
+
+
+def test_two_processes_of_one_command_give_the_same_bytes_and_none_is_left(
+    project: Project, kaggle: Path, whole: Path, tmp_path: Path
+) -> None:
+    resumed(project, kaggle, whole, tmp_path, 200, "processes=2")
+    assert not [line for line in processes_of(tmp_path) if "spawn_main" in line or "ich.prepare" in line]
+
+
+def processes_of(cache: Path) -> list[str]:
+    """The command lines of processes that are at work on a cache, or were begun by one that is or was."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str(cache).encode() in (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
 
 
 def test_a_store_for_neighbours_is_another_one(project: Project, kaggle: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ headers      every header once, and what a long pass over them keeps
 cohort       a folder of DICOM files as one table, a row a slice, in anatomical order
 split        folds by patient
 threads      files read ahead, in order
+pool         the same by processes
 store        prepared slices in memory-mapped shards
 faults       what is wrong with slices and labels, and what is done about it
 augment      what training slices go through

@@ -5,6 +5,7 @@ import os
 import time
 import zipfile
 import zlib
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -75,6 +76,10 @@ class Folder:
     def read_raw(self, name: str) -> tuple[Integer[np.ndarray, "height width"], Layout]:
         return read_raw(self.root / name)
 
+    def part(self, names: Sequence[str]) -> "tuple[Folder, list[str]]":
+        """What another process needs to read these files, and what they are called there."""
+        return self, [*names]
+
 
 class Member(NamedTuple):
     """Where a member of an archive lies, and what the archive says of it."""
@@ -124,6 +129,10 @@ class Archive:
 
     def read_raw(self, name: str) -> tuple[Integer[np.ndarray, "height width"], Layout]:
         return read_raw(self.read(name), name=str(self.root / name))
+
+    def part(self, names: Sequence[str]) -> "tuple[Archive, list[str]]":
+        """The same archive with these members alone, and their names."""
+        return replace(self, members={self.inside + name: self.members[self.inside + name] for name in names}), [*names]
 
     def _room(self, name: str) -> AbstractContextManager[object]:
         """What is larger than any usual slice is read one at a time: sixteen threads at once would take gigabytes."""

@@ -39,6 +39,10 @@ class Renamed:
     def read_raw(self, name: str) -> tuple[Integer[np.ndarray, "height width"], Layout]:
         return self.files.read_raw(self._original(name))
 
+    def part(self, names: Sequence[str]) -> tuple[Files, list[str]]:
+        """These files under their own names: for what is not told on, such as pixels."""
+        return self.files.part([self._original(name) for name in names])
+
     def _original(self, name: str) -> str:
         return self.originals.get(name, name)
 

@@ -53,7 +53,7 @@ def test_a_zip_gives_the_same_store_as_its_folder(tmp_path: Path, method: int, a
         assert len(labels) == len(cohort.table) == 4
         assert cohort.table["image_id"].tolist() == [f"ID_{number}" for number in range(4)]
         assert cohort.rejected[["file", "reason"]].to_numpy().tolist() == [["notes.txt", "not_dicom"]]
-        stores.append(prepare_store(cohort, HeadGeometry(size=32), cache=cache))
+        stores.append(prepare_store(cohort, HeadGeometry(size=32), cache=cache, processes=1 + number))
     contents = [{file.name: file.read_bytes() for file in store.folder.iterdir()} for store in stores]
     assert contents[0] == contents[1]
 
@@ -152,7 +152,7 @@ def test_the_real_zip_gives_the_real_folders_store(rsna2019: Path, mini: Path, t
     for number, root in enumerate((rsna2019 / "mini.zip", mini)):
         source = Rsna(root=root, cache=tmp_path / str(number))
         cohort, _ = source.load(spacing_required=True, report=silent)
-        store = prepare_store(cohort, HeadGeometry(size=64), cache=source.cache)
+        store = prepare_store(cohort, HeadGeometry(size=64), cache=source.cache, processes=1 + number)
         contents.append({file.name: file.read_bytes() for file in store.folder.iterdir()})
     assert len(read_cohort(Folder(cohort.root)).table) == 346
     assert contents[0] == contents[1]

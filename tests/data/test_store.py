@@ -11,6 +11,7 @@ import pytest
 
 from ich.ct.geometry import HeadGeometry, Prepared, SeriesGeometry
 from ich.data.cohort import COLUMNS, Cohort, read_cohort
+from ich.data.pseudonym import Pseudonyms
 from ich.data.store import BadStore, begin_store, open_store, prepare_store
 from tests.data.dicom_files import write_slice
 
@@ -47,6 +48,25 @@ def test_rows_may_be_read_in_any_order_and_twice_but_not_beyond_the_end(cohort: 
     for row in (-1, 5):
         with pytest.raises(IndexError):
             store.read(np.array([row]))
+
+
+@pytest.mark.parametrize("geometry", [SMALL, SeriesGeometry(size=32)], ids=["alone", "by series"])
+@pytest.mark.usefixtures("cohort")
+def test_processes_give_the_bytes_of_threads(tmp_path: Path, geometry: HeadGeometry) -> None:
+    cohort = read_cohort(tmp_path / "in", pseudonyms=Pseudonyms(tmp_path / "key"))
+    (tmp_path / "in" / "2.dcm").write_bytes((tmp_path / "in" / "2.dcm").read_bytes()[:-100])
+    for processes in (1, 2):
+        cache = tmp_path / f"by{processes}"
+        store = prepare_store(cohort, geometry, cache=cache, shard_bytes=TWO, processes=processes)
+        assert store.rejected["reason"].tolist() == ["truncated"]
+        assert store.read(np.arange(4))[:, 16, 16].tolist() == [30, 31, 33, 34]
+    assert content(tmp_path / "by1") == content(tmp_path / "by2")
+
+
+def test_a_file_that_vanished_under_a_process_is_one_message(cohort: Cohort, tmp_path: Path) -> None:
+    (tmp_path / "in" / "3.dcm").unlink()
+    with pytest.raises(BadStore, match=r"3\.dcm: it vanished or changed while slices were prepared"):
+        prepare_store(cohort, SMALL, cache=tmp_path / "cache", processes=2)
 
 
 def test_equal_inputs_give_equal_bytes_wherever_they_lie(cohort: Cohort, tmp_path: Path) -> None:

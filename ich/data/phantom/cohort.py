@@ -3,16 +3,11 @@
 import csv
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from ich.data.phantom.difficulty import DIFFICULTIES
@@ -20,6 +15,7 @@ from ich.data.phantom.fault import METAL_STREAM, Faults, add_metal, damage, plan
 from ich.data.phantom.header import encode
 from ich.data.phantom.plan import StudyPlan, plan_cohort
 from ich.data.phantom.study import Rendered, Study, draw_study, render
+from ich.data.pool import start_processes
 from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.progress import Report
@@ -100,15 +96,12 @@ class Recipe:
 def _write_studies(
     folder: Path, plans: list[StudyPlan], recipe: Recipe, faults: Faults, workers: int | None
 ) -> Iterator[Labels]:
-    # Spawned, not forked: the caller may run threads of torch, which a fork would leave locked.
-    workers = min(workers or os.cpu_count() or 1, len(plans))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
-        tasks = [pool.submit(write_study, folder, plan, recipe, faults.of(plan)) for plan in plans]
-        try:
-            for task in tasks:
-                yield task.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with start_processes(min(workers or os.cpu_count() or 1, len(plans))) as processes:
+        yield from processes.in_order(_write_one, [(folder, plan, recipe, faults.of(plan)) for plan in plans])
+
+
+def _write_one(study: tuple[Path, StudyPlan, Recipe, Faults]) -> Labels:
+    return write_study(*study)
 
 
 def write_study(folder: Path, plan: StudyPlan, recipe: Recipe, faults: Faults) -> Labels:
@@ -153,20 +146,6 @@ def _show(plan: StudyPlan, study: Study, place: int) -> _Shown:
 def _with_metal(shown: _Shown, recipe: Recipe, plan: StudyPlan, place: int) -> np.ndarray:
     random = np.random.default_rng([recipe.seed, plan.number, METAL_STREAM, place])
     return add_metal(shown.rendered.hu, random, spacing_mm=shown.spacing_mm)
-
-
-def _start_worker() -> None:
-    """One thread a process; Ctrl-C is the parent's to answer; no worker outlives it."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
 
 
 def _write_labels(path: Path, labels: Labels, faults: Faults) -> None:

@@ -1,8 +1,9 @@
 """Prepared slices, written once and mapped into memory: int16 shards and an index per cohort and geometry.
 
-reading  a store that is there: rows to HU
-shard    one shard's files, and the columns of the index
-writing  shard by shard, by one process or many
+reading    a store that is there: rows to HU
+shard      one shard's files, and the columns of the index
+preparing  files to slices, by threads or processes
+writing    shard by shard, by one command or many at once
 """
 
 from ich.data.store.reading import BadStore, Store, open_store

@@ -5,7 +5,6 @@ folder, so that what it holds is the same bytes however it came about.
 """
 
 import json
-import os
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from ich.ct.dicom import BadSlice, Slice
 from ich.ct.geometry import Geometry
 from ich.data.cohort import COLUMNS, Cohort, series_ranges
+from ich.data.store.preparing import Preparing, start_preparing
 from ich.data.store.reading import (
     CHECKSUMS,
     DESCRIPTION,
@@ -31,15 +30,11 @@ from ich.data.store.reading import (
     digest_of,
     open_store,
 )
-from ich.data.store.shard import COHORT, INDEX, REFUSAL, TABLE, Entry, Shard, whole
-from ich.data.threads import in_order
+from ich.data.store.shard import COHORT, INDEX, REFUSAL, TABLE, Shard, whole
 from ich.progress import Report
 
 SHARD_BYTES = 2**31
 """16,384 slices of 256 x 256: 46 shards for RSNA 2019."""
-AHEAD = 64
-"""Slices that threads may be ahead of the file."""
-
 ROW_GROUP = 2**16
 """Rows of the index that are decoded at a time: the whole of it at once takes twice the memory."""
 
@@ -51,11 +46,12 @@ def prepare_store(
     cache: Path,
     report: Report | None = None,
     shard_bytes: int = SHARD_BYTES,
+    processes: int | None = None,
 ) -> Store:
     """The store of this cohort and geometry under `cache`; what of it is not there yet is written first."""
     unfinished = begin_store(cohort, geometry, cache=cache, shard_bytes=shard_bytes)
     if not unfinished.is_whole:
-        unfinished.write(report)
+        unfinished.write(report, processes)
     return open_store(unfinished.folder)
 
 
@@ -140,70 +136,36 @@ class Unfinished:
     def shards(self) -> list[Shard]:
         return [Shard(folder=self.folder, number=number, rows=rows) for number, rows in enumerate(self.divided)]
 
-    def write(self, report: Report | None = None) -> None:
+    def write(self, report: Report | None = None, processes: int | None = None) -> None:
         """Every shard that is missing. Where another process has one, first the others, then what it may leave."""
-        while missing := [shard for shard in self.shards if not shard.is_there]:
-            written = [self._write_shard(shard, report, wait=False) for shard in missing]
-            if not any(written):
-                self._write_shard(missing[0], report, wait=True)
+        count = sum(len(shard.rows) for shard in self.shards if not shard.is_there)
+        with start_preparing(self.geometry, slices=count, processes=processes) as preparing:
+            while missing := [shard for shard in self.shards if not shard.is_there]:
+                written = [self._write_shard(shard, preparing, report, wait=False) for shard in missing]
+                if not any(written):
+                    self._write_shard(missing[0], preparing, report, wait=True)
         self.finish()
 
-    def write_one(self, number: int, report: Report | None = None) -> None:
+    def write_one(self, number: int, report: Report | None = None, processes: int | None = None) -> None:
         """One shard alone, or none beyond the last; whoever writes the last missing one finishes the store."""
         shards = self.shards
         for shard in shards[number : number + 1]:
-            self._write_shard(shard, report, wait=True)
+            with start_preparing(self.geometry, slices=len(shard.rows), processes=processes) as preparing:
+                self._write_shard(shard, preparing, report, wait=True)
         if all(shard.is_there for shard in shards):
             self.finish()
 
-    def _write_shard(self, shard: Shard, report: Report | None, *, wait: bool) -> bool:
+    def _write_shard(self, shard: Shard, preparing: Preparing, report: Report | None, *, wait: bool) -> bool:
         """Whether the shard is there now; not, without `wait`, where another process is writing it."""
         try:
             with FileLock(f"{self.folder}.{shard.number:05d}.lock", timeout=-1 if wait else 0):
                 if not shard.is_there:
-                    shard.write(self._prepare(shard.rows, report))
+                    shard.write(preparing.slices(self.cohort, shard.rows, report))
         except Timeout:
             return False
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         return True
-
-    def _prepare(self, rows: range, report: Report | None) -> Any:
-        """Cohort row and slice of each row: each file's pixels once, in order, a little ahead of the writing."""
-        table = self.cohort.table.iloc[rows.start : rows.stop][list(COLUMNS)]
-        known = table.to_dict("records")
-        if self.geometry.by_series:
-            together = [known[series.start : series.stop] for series in series_ranges(table)]
-            ahead = (os.cpu_count() or 1) + 1
-        else:
-            together, ahead = [[row] for row in known], AHEAD
-        done = rows.start
-        for some, entries in zip(together, in_order(self._entries, together, ahead=ahead), strict=True):
-            for row, entry in zip(some, entries, strict=True):
-                yield row, entry
-                done += 1
-                if report:
-                    report(done, len(self.cohort.table))
-
-    def _entries(self, rows: list[dict[Any, Any]]) -> list[Entry | BadSlice]:
-        """One slice, or all of a series: those that can be read are laid on one square."""
-        read = [self._read(str(row["file"])) for row in rows]
-        good = [one for one in read if isinstance(one, Slice)]
-        positions = [row["position_mm"] for row, one in zip(rows, read, strict=True) if isinstance(one, Slice)]
-        spacings = [one.header.spacing_mm for one in good]
-        prepared = self.geometry.prepare_series([one.hu for one in good], spacings, positions)
-        entries = iter([Entry.of(one, squared) for one, squared in zip(good, prepared, strict=True)])
-        return [next(entries) if isinstance(one, Slice) else one for one in read]
-
-    def _read(self, name: str) -> Slice | BadSlice:
-        try:
-            return self.cohort.files.read_slice(name, spacing_required=self.geometry.spacing_required)
-        except BadSlice as bad:
-            # Its header was read a moment ago: what is no DICOM now is no damaged slice, left out for ever.
-            if bad.reason in ("empty", "not_dicom"):
-                detail = f"it vanished or changed while slices were prepared ({bad.detail})"
-                raise BadStore(f"{bad.path}: {detail}; start again: what is written stays good") from bad
-            return bad
 
     def finish(self) -> None:
         """One index of all shards; with it the store is whole."""
