@@ -263,9 +263,12 @@ def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
             yield from leaves(value, (*path, key))
 
 
-def every_file() -> list[Any]:
-    files_of = [(group, one) for group, choices in files.groups(files.CONF).items() for one in choices.values()]
-    return [pytest.param(group, one, id=f"{group}={one.name}") for group, one in files_of if group != "experiment"]
+def rounds() -> list[Any]:
+    """A choice of every group at a time, until each has been there."""
+    by_group = {group: [*found.values()] for group, found in files.groups(files.CONF).items() if group != "experiment"}
+    most = max(map(len, by_group.values()))
+    together = [[(group, some[number % len(some)]) for group, some in by_group.items()] for number in range(most)]
+    return [pytest.param(choices, id=" ".join(choice.name for _, choice in choices)) for choices in together]
 
 
 GIVEN = {"rsna": ("data.root=.",), "table": ("data.root=README.md",)}
@@ -278,26 +281,45 @@ def skip_what_this_machine_lacks(group: str, choice: str) -> None:
         pytest.skip("no GPU here; the text of that refusal is tested on its own")
 
 
-@pytest.mark.parametrize(("group", "choice"), every_file())
-def test_every_key_misspelt_is_refused(group: str, choice: files.Choice) -> None:
-    keys = [
-        ".".join((group, *path[:-1], f"{path[-1]}x")) for path, _ in leaves(yaml.safe_load(choice.file.read_text()))
+def words_of(choices: list[tuple[str, files.Choice]], wrong: dict[str, str]) -> list[str]:
+    given = (word for _, choice in choices for word in GIVEN.get(choice.name, ()))
+    return [
+        *(f"{group}={choice.name}" for group, choice in choices),
+        *(f"{key}={value}" for key, value in wrong.items()),
+        *(word for word in given if word.partition("=")[0] not in wrong),
     ]
-    said = refusal(f"{group}={choice.name}", *(f"{key}=1" for key in keys), *GIVEN.get(choice.name, ()))
-    for key in keys:
+
+
+@pytest.mark.parametrize("choices", rounds())
+def test_every_key_misspelt_is_refused(choices: list[tuple[str, files.Choice]]) -> None:
+    misspelt = {
+        ".".join((group, *path[:-1], f"{path[-1]}x")): "1"
+        for group, choice in choices
+        for path, _ in leaves(yaml.safe_load(choice.file.read_text()))
+    }
+    said = refusal(*words_of(choices, misspelt))
+    for key in misspelt:
         assert f"  {key}: " in said
 
 
-@pytest.mark.parametrize(("group", "choice"), every_file())
-def test_every_key_of_a_wrong_type_is_refused(group: str, choice: files.Choice) -> None:
-    """All values at once; mappings and what others hang on, one after the other."""
-    wrong, alone = {}, {}
-    for path, value in leaves(yaml.safe_load(choice.file.read_text())):
-        kept = alone if isinstance(value, dict) or path[-1].startswith("_") else wrong
-        kept[".".join((group, *path))] = "7" if isinstance(value, dict | list) or path[-1] == "_target_" else "{a: 1}"
-    for some in filter(None, (wrong, *({key: value} for key, value in alone.items()))):
-        given = (word for word in GIVEN.get(choice.name, ()) if word.partition("=")[0] not in some)
-        said = refusal(f"{group}={choice.name}", *(f"{key}={value}" for key, value in some.items()), *given)
+@pytest.mark.parametrize("choices", rounds())
+def test_every_key_of_a_wrong_type_is_refused(choices: list[tuple[str, files.Choice]]) -> None:
+    """All values at once; of mappings, and of what others hang on, one of each group after the other."""
+    wrong: dict[str, str] = {}
+    alone: list[dict[str, str]] = []
+    for group, choice in choices:
+        hung_on = 0
+        for path, value in leaves(yaml.safe_load(choice.file.read_text())):
+            kind = "7" if isinstance(value, dict | list) or path[-1] == "_target_" else "{a: 1}"
+            key = ".".join((group, *path))
+            if isinstance(value, dict) or path[-1].startswith("_"):
+                alone += [{}] * (hung_on == len(alone))
+                alone[hung_on] = alone[hung_on] | {key: kind}
+                hung_on += 1
+            else:
+                wrong[key] = kind
+    for some in (wrong, *alone):
+        said = refusal(*words_of(choices, some))
         for key in some:
             assert f"  {key}" in said
 
@@ -315,9 +337,11 @@ MALICIOUS = [
 
 
 @pytest.mark.parametrize("target", MALICIOUS)
-@pytest.mark.parametrize("group", ["optimizer", "window", "augment"])
-def test_a_target_is_judged_by_what_it_is(group: str, target: str) -> None:
-    assert f"{group}._target_" in refusal(f"{group}._target_={target!r}")
+def test_a_target_is_judged_by_what_it_is(target: str) -> None:
+    groups = ("optimizer", "window", "augment")
+    said = refusal(*(f"{group}._target_={target!r}" for group in groups))
+    for group in groups:
+        assert f"{group}._target_: " in said
 
 
 @pytest.mark.parametrize("target", MALICIOUS)

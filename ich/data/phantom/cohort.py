@@ -22,6 +22,8 @@ from ich.progress import Report
 
 KAGGLE = "rsna-intracranial-hemorrhage-detection"
 TABLE_STREAM = 8
+WORTH_PROCESSES = 64
+"""Slices: fewer are drawn here before another process has begun."""
 IN_HEADER = ("cut", "no_spacing", "not_square")
 """The faults of a file that is sound otherwise."""
 
@@ -49,8 +51,8 @@ def write_cohort(
 
     Each patient has one study, of `slices` slices on average. `noise` multiplies the difficulty's own, `faults` the
     rates of what is wrong with real data (see `fault`); `root`/faults.csv then says which image has which. The same
-    arguments give the same bytes, whatever the number of `workers` (by default one a processor). The folder appears
-    whole or not at all. Raises BadPhantom where `root` exists.
+    arguments give the same bytes, whatever the number of `workers` (by default one a processor, and for few slices this
+    process). The folder appears whole or not at all. Raises BadPhantom where `root` exists.
     """
     if root.exists():
         raise BadPhantom(f"{root}: it exists already; remove it or choose another folder")
@@ -96,8 +98,14 @@ class Recipe:
 def _write_studies(
     folder: Path, plans: list[StudyPlan], recipe: Recipe, faults: Faults, workers: int | None
 ) -> Iterator[Labels]:
-    with start_processes(min(workers or os.cpu_count() or 1, len(plans))) as processes:
-        yield from processes.in_order(_write_one, [(folder, plan, recipe, faults.of(plan)) for plan in plans])
+    few = sum(len(plan.image_ids) for plan in plans) < WORTH_PROCESSES
+    count = min(workers or (1 if few else os.cpu_count() or 1), len(plans))
+    tasks = [(folder, plan, recipe, faults.of(plan)) for plan in plans]
+    if count == 1:
+        yield from map(_write_one, tasks)
+        return
+    with start_processes(count) as processes:
+        yield from processes.in_order(_write_one, tasks)
 
 
 def _write_one(study: tuple[Path, StudyPlan, Recipe, Faults]) -> Labels:
