@@ -211,7 +211,9 @@ def test_a_folder_of_something_else_is_a_failed_run_without_a_traceback(project:
     assert project.newest().info.status == "FAILED"
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)
 def test_a_stopped_training_is_killed_in_the_record_and_keeps_its_checkpoint(
     project: Project, trained: Trained, sent: signal.Signals, code: int
 ) -> None:
