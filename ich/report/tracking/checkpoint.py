@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from ich.config.files import PROJECT
 from ich.errors import InputError
-from ich.report.tracking.store import connect, failures_named, local_path, shown_uri
+from ich.report.tracking.store import connect, failures_named, is_there, local_path, shown_uri
 
 if TYPE_CHECKING:
     import mlflow
 
 SCHEME = "runs:/"
 LATEST = "latest"
+TRAIN_FIRST = "train first: python train.py"
 FOLDER = "checkpoints"
 FILES = {"": "best.ckpt", "last": "last.ckpt"}
 
@@ -70,6 +71,8 @@ def find_run(
 ) -> KeptRun:
     """The run of `runs:/ID`, or of `runs:/latest` the newest, with this file. Raises UnknownRun, TrackingFailed."""
     run_id = uri.removeprefix(SCHEME).partition("/")[0]
+    if not is_there():  # asking makes no database
+        raise refusal(f"{uri}: {_problem(run_id, [], artifact)}; {TRAIN_FIRST}")
     client = connect()
     with failures_named():
         run = _newest(client, artifact)[:1] if run_id == LATEST else _find(client, run_id)
@@ -80,6 +83,8 @@ def find_run(
 
 def unfinished_run(tag: str, value: str) -> str | None:
     """The newest run with this tag, unless it has finished. Raises TrackingFailed."""
+    if not is_there():
+        return None
     client = connect()
     with failures_named():
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -152,7 +157,7 @@ def _problem(run_id: str, run: "Sequence[mlflow.entities.Run]", artifact: str) -
 def _way_out(client: "mlflow.MlflowClient", run_id: str, artifact: str) -> str:
     usable = [run.info.run_id for run in _newest(client, artifact)]
     if not usable:
-        return "train first: python train.py"
+        return TRAIN_FIRST
     near = difflib.get_close_matches(run_id, [LATEST, *usable], n=1)
     if near:
         return f"did you mean {SCHEME}{near[0]}?"

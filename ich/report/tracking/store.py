@@ -55,6 +55,12 @@ def on_server() -> bool:
     return tracking_uri().startswith(SERVER)
 
 
+def is_there() -> bool:
+    """Whether the place where runs are kept exists: a server, or a database that has been made."""
+    database = _sqlite_file(tracking_uri())
+    return database is None or database.exists()
+
+
 def connect() -> "mlflow.MlflowClient":
     """A client of the place where runs are kept; a new sqlite database is made first. Raises TrackingFailed."""
     for name, value in SETTINGS.items():

@@ -7,6 +7,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from ich.report.tracking import UnknownCheckpoint, UnknownRun, find_run, open_run, resolve_checkpoint
+from ich.report.tracking.checkpoint import unfinished_run
 from ich.report.tracking.store import connect
 
 
@@ -121,6 +122,15 @@ def test_a_run_without_checkpoints_is_refused_with_its_state_and_the_place(clien
 def test_before_any_training_the_way_out_is_to_train(empty: Path) -> None:
     expected = f"runs:/latest: no run in sqlite:///{empty / 'mlflow.db'} holds checkpoints/best.ckpt; train first"
     assert refusal("runs:/latest").startswith(expected)
+
+
+def test_asking_for_a_run_makes_no_database(empty: Path) -> None:
+    (empty / "mlflow.db").unlink()
+    there = f"sqlite:///{empty / 'mlflow.db'}"
+    assert refusal("runs:/0123") == f"runs:/0123: no such run in {there}; train first: python train.py"
+    assert refusal("runs:/latest").startswith(f"runs:/latest: no run in {there} holds checkpoints/best.ckpt; train")
+    assert unfinished_run("digest", "0123") is None
+    assert not [*empty.iterdir()]
 
 
 def test_another_name_in_a_run_is_refused_with_the_two_there_are() -> None:
