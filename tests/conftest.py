@@ -23,7 +23,14 @@ settings.register_profile("ich", deadline=None)  # a busy machine is no failure
 settings.load_profile("ich")
 
 SHARED = REPOSITORY.parent / "shared"
-LONGEST = ("test_train.py",)
+LONGEST = (
+    "test_train.py",
+    "test_prepare.py",
+    "test_check.py",
+    "test_explore.py",
+    "test_pseudonym.py",
+    "test_resume.py",
+)
 """Files that begin first where several processes share the tests: what begins last is waited for."""
 
 

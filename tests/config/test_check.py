@@ -274,13 +274,6 @@ def rounds() -> list[Any]:
 GIVEN = {"rsna": ("data.root=.",), "table": ("data.root=README.md",)}
 
 
-def skip_what_this_machine_lacks(group: str, choice: str) -> None:
-    import torch
-
-    if (group, choice) == ("trainer", "gpu") and not torch.cuda.is_available():
-        pytest.skip("no GPU here; the text of that refusal is tested on its own")
-
-
 def words_of(choices: list[tuple[str, files.Choice]], wrong: dict[str, str]) -> list[str]:
     given = (word for _, choice in choices for word in GIVEN.get(choice.name, ()))
     return [
@@ -381,16 +374,21 @@ def test_a_new_optimizer_is_one_file(conf: Path) -> None:
 # --- every choice
 
 
-def every_choice() -> list[Any]:
-    """Of the groups of train.py; table is ich.evaluate's."""
-    groups = files.groups(files.CONF)
-    return [(group, choice) for group, choices in groups.items() if group != "table" for choice in choices]
+@pytest.mark.parametrize("choices", rounds())
+def test_every_choice_is_composed_checked_and_built(choices: list[tuple[str, files.Choice]]) -> None:
+    import torch
+
+    absent = {"gpu"} if not torch.cuda.is_available() else set()  # the text of that refusal is tested on its own
+    kept = [(group, choice) for group, choice in choices if group != "table" and choice.name not in absent]
+    (job,) = check(*words_of(kept, {}))
+    composed = plain(compose(job))
+    for group, _ in kept:
+        assert build(composed[group]) is not None
 
 
-@pytest.mark.parametrize(("group", "choice"), every_choice())
-def test_every_choice_is_composed_checked_and_built(group: str, choice: str) -> None:
-    skip_what_this_machine_lacks(group, choice)
-    (job,) = check(f"{group}={choice}", *GIVEN.get(choice, ()))
+@pytest.mark.parametrize("name", files.groups(files.CONF)["experiment"])
+def test_every_experiment_is_composed_checked_and_built(name: str) -> None:
+    (job,) = check(f"experiment={name}")
     for node in plain(compose(job)).values():
         if isinstance(node, dict):
             assert build(node) is not None

@@ -448,6 +448,7 @@ def test_so_are_intervals_and_what_is_not_defined_and_test_patients(made: Page) 
     assert sum(cell == "–" for cell in cells) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("title", "word"),
     [
@@ -472,6 +473,7 @@ def test_a_number_that_nobody_recomputes_fails(made: Page, title: str, word: str
         rows[1][1] = kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", ["Calibration", "Calibration by label: test slices"])
 def test_so_does_one_in_the_words_of_a_calibration(made: Page, title: str) -> None:
     section = next(one for one in made.parsed.sections if one.title == title)
@@ -484,6 +486,7 @@ def test_so_does_one_in_the_words_of_a_calibration(made: Page, title: str) -> No
         section.prose = kept
 
 
+@pytest.mark.slow
 def test_so_does_one_in_the_figure_of_a_calibration(made: Page) -> None:
     section = next(one for one in made.parsed.sections if one.title.startswith("Calibration by label"))
     section.drawn.append("error 0.123")

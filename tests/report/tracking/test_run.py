@@ -89,7 +89,9 @@ def test_a_second_signal_does_not_lose_the_state(
     assert client.get_run(run.id).info.status == "KILLED"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)  # SIGTERM stops a whole training in test_train.py
 def test_a_process_that_is_stopped_leaves_a_killed_run(client: MlflowClient, number: int, code: int) -> None:
     door = (
         "import signal, sys, time\n"
