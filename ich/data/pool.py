@@ -45,8 +45,8 @@ class Processes:
                 yield made
         except BrokenProcessPool as error:
             raise ProcessDied(
-                f"one of {self.count} processes that work on slices has ended, mostly for lack of memory: fewer "
-                "take less (processes=1); the same command goes on where it was"
+                f"one of {self.count} processes that work on slices has ended, mostly for lack of memory; start again: "
+                "what is written stays good (fewer take less: python -m ich.prepare processes=1)"
             ) from error
         finally:
             for one in waiting:
