@@ -138,6 +138,24 @@ def test_twenty_steps_have_the_losses_of_one_process(project: Project, trained: 
     assert np.ptp(one.losses) > 0.01
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_processs_loss_that_is_no_number_stops_both_with_its_images_and_the_state(
+    project: Project, trained: Trained, tmp_path: Path, rank: int
+) -> None:
+    script, train = str(Path(__file__).with_name("steps.py")), str(project.root / "train.py")
+    done = run([*TORCHRUN, script, str(tmp_path), train, *SMALL, *TWO, "data.batch_size=8"], code=1, BAD=f"{rank} 3")
+    stopped = project.newest()
+    assert stopped.info.status == "FAILED"
+    rows = np.loadtxt(tmp_path / f"{rank}.txt")[3, 1:].astype(int)
+    images = ", ".join(pd.read_csv(project.artifact(stopped, "folds.csv"))["image_id"].iloc[rows])
+    assert f"NotFinite: the loss is nan in step 4 (epoch 0); its batch's images are {images}. The state" in done.stderr
+    state = torch.load(project.artifact(stopped, "checkpoints/not_finite.ckpt"), weights_only=True)
+    assert state["global_step"] == 3
+    assert all(weights.isfinite().all() for weights in state["state_dict"].values())
+    assert "NotFinite" in stopped.data.tags["failure"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Two:
     """A training by two processes that goes on: what was started, its processes by rank, its run, all that is said."""

@@ -138,19 +138,25 @@ class Learner(LightningModule):
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Once a step, when the device has all its work: to ask it after each batch would let it wait."""
+        """Once a step, when the device has all its work: to ask it after each batch would let it wait.
+
+        Processes ask each other, for the gradients of all are those of the one with such a batch, too.
+        """
         losses, rows = zip(*self._unchecked, strict=True) if self._unchecked else ((), ())
         self._unchecked.clear()
-        if losses and not bool(torch.stack(losses).isfinite().all()):
+        finite = not losses or bool(torch.stack(losses).isfinite().all())
+        if not self.trainer.strategy.reduce_boolean_decision(finite):
             self._stop([(float(loss), some) for loss, some in zip(losses, rows, strict=True)])
 
     def _stop(self, batches: list[tuple[float, Tensor]]) -> None:
         """Raises NotFinite with the images of the first such batch; the weights are still those of before it."""
-        value, rows = next((loss, rows) for loss, rows in batches if not math.isfinite(loss))
-        images = self._data.index["image_id"].iloc[rows.cpu().numpy()]
-        path = Path(self.trainer.default_root_dir) / NOT_FINITE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(self.trainer._checkpoint_connector.dump_checkpoint(), path)  # not by all processes together
+        own = next(((loss, rows.tolist()) for loss, rows in batches if not math.isfinite(loss)), None)
+        value, rows = next(found for found in _from_all_processes(own) if found)
+        images = self._data.index["image_id"].iloc[rows]
+        if self.trainer.is_global_zero:
+            path = Path(self.trainer.default_root_dir) / NOT_FINITE
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(self.trainer._checkpoint_connector.dump_checkpoint(), path)  # not by all processes together
         raise NotFinite(
             f"the loss is {value} in step {self.global_step + 1} (epoch {self.current_epoch}); its batch's images are "
             f"{', '.join(map(str, images))}. The state before this step is checkpoints/{NOT_FINITE} of the run. Lower "
