@@ -19,7 +19,7 @@ from math import nan
 from pathlib import Path
 from string import ascii_uppercase
 
-from ich.ct.refusal import BadSlice, Reason
+from ich.ct.refusal import BadSlice, Reason, printable
 
 MAX_BYTES = 64 * 2**20
 """Of a file, and of a data set after inflating: four times the largest slice (2048 x 2048 at 32 bits)."""
@@ -103,7 +103,7 @@ class Elements:
         if len(value) > MAX_TEXT:
             detail = f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has {len(value):,} letters, where 64 are usual"
             raise self.bad("bad_header", f"element {detail}; export the file again")
-        return value.decode("latin-1").strip(" \0\t\r\n")
+        return printable(value.decode("latin-1").strip(" \0\t\r\n"))
 
     def integer(self, tag: int) -> int | None:
         """A binary whole number without a sign (US, UL)."""

@@ -14,12 +14,18 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 """In order of precedence: a file with several faults gets the first."""
 
 
+def printable(text: str) -> str:
+    """A header's bytes with the others escaped: a carriage return would part a row of a table in two."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+
+
 class BadSlice(InputError):
     """A file is not one readable CT slice: `path`, `reason` (one of REASONS) and `detail` (what, and the way out)."""
 
     def __init__(self, path: str | Path, reason: Reason, detail: str) -> None:
-        if not detail.isprintable():  # a header's bytes: a carriage return would part a row of a table in two
-            detail = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in detail)
+        detail = printable(detail)
         super().__init__(path, reason, detail)
         self.path = str(path)
         self.reason: Reason = reason

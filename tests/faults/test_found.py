@@ -98,6 +98,8 @@ def test_a_carriage_return_in_a_header_parts_no_row_of_a_table(tmp_path: Path) -
         read_slice(content[:where] + b"CS\x04\0CT\r!" + content[where + 6 :])
     assert bad.value.reason == "not_ct"
     assert bad.value.detail.startswith("Modality is CT\\x0d!;")
+    read = read_cohort(Path(write_slice(tmp_path / "in" / "two.dcm", image="1.3", patient="A\rB")).parent)
+    assert read.table["patient_id"].tolist() == ["A\\x0dB"]
 
 
 def test_a_transfer_syntax_without_an_end_fits_a_table(tmp_path: Path) -> None:
