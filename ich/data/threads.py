@@ -33,7 +33,7 @@ def in_order(
     """
     keep_freed_memory()
     waiting: SimpleQueue[_Task[Given, Made] | None] = SimpleQueue()
-    count = threads or os.cpu_count() or 1
+    count = threads or processors()
     workers = [Thread(target=_work, args=(make, waiting), name=name, daemon=True) for _ in range(count)]
     answers: deque[SimpleQueue[_Answer[Made]]] = deque()
     coming = iter(given)
@@ -77,6 +77,11 @@ def _end(workers: Sequence[Thread], waiting: "SimpleQueue[Any]") -> None:
         waiting.put(None)
     for worker in workers:
         worker.join()
+
+
+def processors() -> int:
+    """How many this process may use: a cluster's job has a few of its machine's (Python's own count is of all)."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @cache

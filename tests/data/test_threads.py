@@ -68,3 +68,14 @@ def test_what_waits_is_not_begun_once_nobody_takes_more() -> None:
 def test_a_pass_that_is_never_ended_does_not_hold_up_the_exit() -> None:
     script = "from ich.data.threads import in_order; kept = in_order(abs, range(9), ahead=3, threads=2); next(kept)"
     subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=True, timeout=60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process may use is asked of Linux")
+def test_a_job_with_one_of_a_machines_processors_counts_one() -> None:
+    code = (
+        "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nfrom ich.data.threads import processors\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}print(processors())"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1\n"

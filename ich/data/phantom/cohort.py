@@ -1,7 +1,6 @@
 """A whole cohort on disk, in the challenge's layout, written by several processes."""
 
 import csv
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from ich.data.phantom.header import encode
 from ich.data.phantom.plan import StudyPlan, plan_cohort
 from ich.data.phantom.study import Rendered, Study, draw_study, render
 from ich.data.pool import start_processes
+from ich.data.threads import processors
 from ich.errors import InputError
 from ich.findings import FINDINGS
 from ich.progress import Report
@@ -99,7 +99,7 @@ def _write_studies(
     folder: Path, plans: list[StudyPlan], recipe: Recipe, faults: Faults, workers: int | None
 ) -> Iterator[Labels]:
     few = sum(len(plan.image_ids) for plan in plans) < WORTH_PROCESSES
-    count = min(workers or (1 if few else os.cpu_count() or 1), len(plans))
+    count = min(workers or (1 if few else processors()), len(plans))
     tasks = [(folder, plan, recipe, faults.of(plan)) for plan in plans]
     if count == 1:
         yield from map(_write_one, tasks)

@@ -1,6 +1,5 @@
 """A cohort's files to prepared slices: each file's pixels once, in order, a little ahead of whoever writes them."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ich.data.files import Files
 from ich.data.pool import start_processes
 from ich.data.store.reading import BadStore
 from ich.data.store.shard import Entry
-from ich.data.threads import in_order
+from ich.data.threads import in_order, processors
 from ich.progress import Report
 
 AHEAD = 64
@@ -65,7 +64,7 @@ class Preparing:
 @contextmanager
 def start_preparing(geometry: Geometry, *, slices: int, processes: int | None) -> Iterator[Preparing]:
     """For so many slices. `processes`: None is one a processor where that is worth it; 1 is threads of this process."""
-    cores = os.cpu_count() or 1
+    cores = processors()
     count = processes or (cores if slices >= WORTH_PROCESSES else 1)
     if count == 1:
         ahead = cores + 1 if geometry.by_series else AHEAD
