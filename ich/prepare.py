@@ -90,7 +90,8 @@ def prepare_source(source: "Source", geometry: "Geometry", cfg: DictConfig) -> N
         store = open_store(begun.folder)
         left_out = len(cohort.rejected) + len(store.rejected)
         prepared = counted(len(store), "slice is", "slices are")
-        print(f"{prepared} prepared, {counted(left_out, 'file')} left out: {begun.folder}")
+        named = " (report=true names them)" if left_out and not cfg.report else ""
+        print(f"{prepared} prepared, {counted(left_out, 'file')} left out{named}: {begun.folder}")
         if cfg.report:
             report_faults(find_faults(cohort, store, labels), source.policies, Path(cfg.output))
         if cfg.verify:

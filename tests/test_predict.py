@@ -238,7 +238,7 @@ def test_an_empty_folder_is_refused(project: Project, trained: Trained, tmp_path
     done = project.run(
         "predict.py", f"checkpoint={trained.checkpoint}", f"input={tmp_path / 'in'}", f"output={tmp_path}", code=1
     )
-    assert "the folder is empty" in done.stderr
+    assert "the folder holds no file" in done.stderr
 
 
 def test_a_file_that_is_no_checkpoint_is_refused_and_never_run(project: Project, tmp_path: Path) -> None:

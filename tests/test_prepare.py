@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from ich.data.labels import write_labels
@@ -110,21 +111,59 @@ def test_killed_at_twenty_moments_it_resumes_to_the_same_bytes(
     resumed(project, kaggle, whole, tmp_path, 100 + seed, f"processes={processes}")
 
 
-def test_two_processes_of_one_command_give_the_same_bytes_and_none_is_left(
-    project: Project, kaggle: Path, whole: Path, tmp_path: Path
-) -> None:
-    resumed(project, kaggle, whole, tmp_path, 200, "processes=2")
-    assert not [line for line in processes_of(tmp_path) if "spawn_main" in line or "ich.prepare" in line]
+def begin_two(project: Project, root: Path, cache: Path) -> subprocess.Popen[str]:
+    """A command with two processes, in a session of its own, of which one process has begun."""
+    process = subprocess.Popen(
+        command(root, cache, "processes=2"),
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not [line for line in session(process) if "spawn_main" in line]:
+        assert process.poll() is None, "it ended before it had two processes"
+        time.sleep(0.002)
+    return process
 
 
-def processes_of(cache: Path) -> list[str]:
-    """The command lines of processes that are at work on a cache, or were begun by one that is or was."""
+def session(process: subprocess.Popen[str]) -> list[str]:
+    """The command lines of what a command has begun, itself included."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if str(cache).encode() in (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes():
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    for one in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(one.pid) == process.pid and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(one.cmdline()))
     return found
+
+
+@pytest.mark.parametrize("moment", [0.1, 1.5])
+def test_a_killed_command_leaves_no_process_and_the_next_gives_the_same_bytes(
+    project: Project, kaggle: Path, whole: Path, tmp_path: Path, moment: float
+) -> None:
+    process = begin_two(project, kaggle, tmp_path)
+    time.sleep(moment)
+    process.kill()
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 10
+    while left := session(process):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    run(project, kaggle, tmp_path, "processes=2")
+    assert content(tmp_path) == content(whole)
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.4])
+def test_ctrl_c_while_processes_begin_is_one_line(
+    project: Project, kaggle: Path, tmp_path: Path, moment: float
+) -> None:
+    process = begin_two(project, kaggle, tmp_path)
+    time.sleep(moment)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert "Fatal" not in said
 
 
 def test_a_store_for_neighbours_is_another_one(project: Project, kaggle: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import typing
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pydantic
@@ -101,6 +102,9 @@ def _convert_list(path: KeyPath, kind: Any, value: list[Any], mistakes: list[Mis
 def _convert_scalar(path: KeyPath, hint: Any, value: Any, mistakes: list[Mistake]) -> Any:
     if isinstance(value, float) and math.isnan(value):
         mistakes.append(mistake(path, "nan is no number"))
+        return None
+    if value == "" and hints.bare(hint) is Path:
+        mistakes.append(mistake(path, "it is empty, which would be the working directory; give a path"))
         return None
     for asked in getattr(hint, "__metadata__", ()):
         objection = asked.objection(value) if isinstance(asked, Existing | Writable) and isinstance(value, str) else ""

@@ -56,13 +56,16 @@ class Folder:
         return sorted(found)
 
     def read_header(self, name: str, *, spacing_required: bool) -> tuple[Header, Sample]:
+        header = read_header(self.root / name, spacing_required=spacing_required)
+        return header, self.sample(name)
+
+    def sample(self, name: str) -> Sample:
         path = self.root / name
-        header = read_header(path, spacing_required=spacing_required)
         try:
             with path.open("rb") as opened:
                 size = opened.seek(0, os.SEEK_END)
                 opened.seek(_middle(size))
-                return header, _sample(size, opened.read(SAMPLE_BYTES))
+                return _sample(size, opened.read(SAMPLE_BYTES))
         except OSError as error:
             raise BadSlice(path, "not_dicom", f"the file cannot be read: {error.strerror}") from error
 
@@ -116,8 +119,11 @@ class Archive:
         with self._room(name):
             content = self.read(name)
             header = read_header(content, name=str(self.root / name), spacing_required=spacing_required)
-            middle = _middle(len(content))
-            return header, _sample(len(content), content[middle : middle + SAMPLE_BYTES])
+            return header, _sample_of(content)
+
+    def sample(self, name: str) -> Sample:
+        with self._room(name):
+            return _sample_of(self.read(name))
 
     def same(self, name: str) -> str:
         """What stays while the archive is the same one; empty where nobody knows."""
@@ -221,6 +227,11 @@ def _same(path: Path) -> str:
 
 def _middle(size: int) -> int:
     return max(0, (size - SAMPLE_BYTES) // 2)
+
+
+def _sample_of(content: bytes) -> Sample:
+    middle = _middle(len(content))
+    return _sample(len(content), content[middle : middle + SAMPLE_BYTES])
 
 
 def _sample(size: int, middle: bytes) -> Sample:

@@ -38,10 +38,12 @@ class Processes:
         coming = iter(given)
         waiting: deque[Future[Made]] = deque()
         try:
-            waiting.extend(self.pool.submit(make, one) for one in islice(coming, 2 * self.count))
+            with _ctrl_c_later():
+                waiting.extend(self.pool.submit(make, one) for one in islice(coming, 2 * self.count))
             while waiting:
                 made = waiting.popleft().result()
-                waiting.extend(self.pool.submit(make, one) for one in islice(coming, 1))
+                with _ctrl_c_later():
+                    waiting.extend(self.pool.submit(make, one) for one in islice(coming, 1))
                 yield made
         except BrokenProcessPool as error:
             raise ProcessDied(
@@ -61,6 +63,19 @@ def start_processes(count: int) -> Iterator[Processes]:
             yield Processes(count, pool)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """A process begun in this block has Ctrl-C blocked from its first moment on; else it would print a traceback."""
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start() -> None:

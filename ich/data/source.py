@@ -98,7 +98,7 @@ class Phantom(Source):
     def write(self) -> Path:
         """The folder of the cohort, written where it is not there yet; `phantom/latest` leads to its slices."""
         from ich.data import phantom
-        from ich.data.phantom.cohort import KAGGLE
+        from ich.data.phantom.cohort import KAGGLE, BadPhantom
 
         names = ("patients", "slices", "difficulty", "noise", "seed", "faults")
         recipe = {name: getattr(self, name) for name in names}
@@ -108,7 +108,11 @@ class Phantom(Source):
             if not root.exists():
                 _remove_unfinished(root.parent, but=root.name)
                 with bar("Writing the phantom") as report:
-                    phantom.write_cohort(root, **recipe, report=report)
+                    try:
+                        phantom.write_cohort(root, **recipe, report=report)
+                    except OSError as error:
+                        way_out = "data.cache names another place"
+                        raise BadPhantom(f"{root}: cannot be written: {error.strerror}; {way_out}") from error
         _link(root.parent / "latest", Path(root.name, KAGGLE, "stage_2_train"))
         return root
 

@@ -14,6 +14,7 @@ from jaxtyping import Float64
 
 from ich.calibration import Calibration
 from ich.ct.dicom import BadSlice
+from ich.ct.refusal import printable
 from ich.data.labels import write_submission
 from ich.data.pseudonym import AS_THEY_ARE, Pseudonyms, write_names
 from ich.data.store.shard import whole
@@ -201,10 +202,11 @@ def _list_files(source: Path, leave_out: Path | None) -> tuple[Path, list[Path]]
         if file.is_file() and mine.isdisjoint((file.resolve(), *file.resolve().parents))
     )
     if not files:
-        raise BadInput(f"{source}: the folder is empty; input= takes a DICOM file or a folder of them")
+        what = "the folder holds no file, and links to folders are not followed"
+        raise BadInput(f"{source}: {what}; input= takes a DICOM file or a folder of them")
     return source, files
 
 
 def _written(file: Path, root: Path) -> str:
-    """A file's name as a table can hold it: bytes that are no UTF-8 as escapes."""
-    return os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+    """A file's name as a table can hold it: what is no UTF-8, or would part a row, as escapes."""
+    return printable(os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace"))

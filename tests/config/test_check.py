@@ -61,6 +61,8 @@ def refusal(*words: str, conf: Path = files.CONF, multirun: bool = False) -> str
         ("optimizer.lr='1'", "optimizer.lr: '1' is not a number"),
         ("fit=1", "fit: 1 is not true or false"),
         ("seed=-1", "seed: -1: should be greater than or equal to 0"),
+        ("data.cache=", "data.cache: it is empty, which would be the working directory; give a path"),
+        ("data.folds_csv=''", "data.folds_csv: it is empty"),
         ("seed.x=1", "seed is one value and has no keys"),
         ("geometry.size=7", "geometry.size"),
         ("data.batch_size=3.5", "data.batch_size: 3.5 is not a whole number"),

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from ich.data.cohort import BadCohort
 from ich.data.labels import write_labels
+from ich.data.phantom.cohort import BadPhantom
 from ich.data.source import Phantom, Repeat, Rsna, Table
 from ich.findings import FINDINGS
 from tests.data.dicom_files import write_slice
@@ -92,3 +93,14 @@ def test_a_fold_beyond_the_last_is_refused() -> None:
 
 def test_repeats_follow_the_order_of_the_findings() -> None:
     assert np.array_equal(Repeat(epidural=2, any=3).times, [2, 1, 1, 1, 1, 3])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_under_a_phantom_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(BadPhantom, match=r"cannot be written: No space left on device; data\.cache names"):
+        Phantom(cache=tmp_path, patients=2, slices=4, difficulty="demo").write()

@@ -28,6 +28,11 @@ TWO = 2 * 2 * 32 * 32
 """Bytes of a shard that holds two such slices."""
 
 
+def blank(file: Path, *, image: str, z: float, series: str = "ID_s", patient: str = "ID_p") -> None:
+    """A slice with a sound header and no picture, which only its pixels show."""
+    write_slice(file, image=image, series=series, patient=patient, z=z, hu=50, air=50)
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
@@ -53,14 +58,32 @@ def test_rows_may_be_read_in_any_order_and_twice_but_not_beyond_the_end(cohort: 
 @pytest.mark.parametrize("geometry", [SMALL, SeriesGeometry(size=32)], ids=["alone", "by series"])
 @pytest.mark.usefixtures("cohort")
 def test_processes_give_the_bytes_of_threads(tmp_path: Path, geometry: HeadGeometry) -> None:
+    blank(tmp_path / "in" / "2.dcm", image="ID_2", z=2)
     cohort = read_cohort(tmp_path / "in", pseudonyms=Pseudonyms(tmp_path / "key"))
-    (tmp_path / "in" / "2.dcm").write_bytes((tmp_path / "in" / "2.dcm").read_bytes()[:-100])
     for processes in (1, 2):
         cache = tmp_path / f"by{processes}"
         store = prepare_store(cohort, geometry, cache=cache, shard_bytes=TWO, processes=processes)
-        assert store.rejected["reason"].tolist() == ["truncated"]
+        assert store.rejected["reason"].tolist() == ["implausible_hu"]
         assert store.read(np.arange(4))[:, 16, 16].tolist() == [30, 31, 33, 34]
     assert content(tmp_path / "by1") == content(tmp_path / "by2")
+
+
+def test_a_file_that_was_cut_meanwhile_is_no_damaged_slice_for_ever(cohort: Cohort, tmp_path: Path) -> None:
+    whole = (tmp_path / "in" / "3.dcm").read_bytes()
+    (tmp_path / "in" / "3.dcm").write_bytes(whole[:-100])
+    with pytest.raises(BadStore, match=r"3\.dcm: it vanished or changed while slices were prepared \(.*; start again"):
+        prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+    (tmp_path / "in" / "3.dcm").write_bytes(whole)
+    assert len(prepare_store(cohort, SMALL, cache=tmp_path / "cache")) == 5
+
+
+def test_a_store_that_is_whole_is_used_where_nothing_can_be_written(cohort: Cohort, tmp_path: Path) -> None:
+    prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+    for file in (tmp_path / "cache").rglob("*.lock"):
+        file.unlink()
+    before = content(tmp_path / "cache")
+    assert len(prepare_store(cohort, SMALL, cache=tmp_path / "cache")) == 5
+    assert content(tmp_path / "cache") == before  # not even a lock
 
 
 def test_a_file_that_vanished_under_a_process_is_one_message(cohort: Cohort, tmp_path: Path) -> None:
@@ -94,13 +117,13 @@ def test_a_store_that_is_there_is_opened_without_reading_a_slice(cohort: Cohort,
     assert len(prepare_store(cohort, SMALL, cache=tmp_path / "cache").index) == 5
 
 
-def test_a_slice_whose_pixels_fail_is_left_out_and_named(cohort: Cohort, tmp_path: Path) -> None:
-    file = tmp_path / "in" / "2.dcm"
-    file.write_bytes(file.read_bytes()[:-100])
-    store = prepare_store(cohort, SMALL, cache=tmp_path / "cache")
+@pytest.mark.usefixtures("cohort")
+def test_a_slice_whose_pixels_fail_is_left_out_and_named(tmp_path: Path) -> None:
+    blank(tmp_path / "in" / "2.dcm", image="ID_2", z=2)
+    store = prepare_store(read_cohort(tmp_path / "in"), SMALL, cache=tmp_path / "cache")
     assert store.index["image_id"].tolist() == ["ID_0", "ID_1", "ID_3", "ID_4"]
     assert store.read(np.arange(4))[:, 16, 16].tolist() == [30, 31, 33, 34]
-    assert store.rejected[["file", "reason"]].to_numpy().tolist() == [["2.dcm", "truncated"]]
+    assert store.rejected[["file", "reason"]].to_numpy().tolist() == [["2.dcm", "implausible_hu"]]
 
 
 class Interrupted(HeadGeometry):
@@ -285,10 +308,10 @@ def test_a_series_is_laid_on_one_square_and_never_divided(two_series: Cohort, tm
     assert stores[7].digest != prepare_store(two_series, SMALL, cache=tmp_path / "single").digest
 
 
-def test_a_damaged_slice_of_a_series_leaves_the_others_where_they_are(two_series: Cohort, tmp_path: Path) -> None:
-    file = tmp_path / "in" / "1.dcm"
-    file.write_bytes(file.read_bytes()[:-100])
-    store = prepare_store(two_series, ALIGNED, cache=tmp_path / "cache")
+@pytest.mark.usefixtures("two_series")
+def test_a_damaged_slice_of_a_series_leaves_the_others_where_they_are(tmp_path: Path) -> None:
+    blank(tmp_path / "in" / "1.dcm", image="ID_1", series="ID_s0", patient="ID_p0", z=1)
+    store = prepare_store(read_cohort(tmp_path / "in"), ALIGNED, cache=tmp_path / "cache")
     assert store.index["image_id"].tolist() == [f"ID_{number}" for number in (0, 2, 3, 4, 5, 6)]
     assert store.rejected["file"].tolist() == ["1.dcm"]
     assert [int(one.max()) for one in store.read(np.arange(6))] == [30, 32, 33, 34, 35, 36]

@@ -12,7 +12,7 @@ import pandas as pd
 from ich.ct.dicom import BadSlice, Slice
 from ich.ct.geometry import Geometry
 from ich.data.cohort import COLUMNS, Cohort, series_ranges
-from ich.data.files import Files
+from ich.data.files import Files, Sample
 from ich.data.pool import start_processes
 from ich.data.store.reading import BadStore
 from ich.data.store.shard import Entry
@@ -35,6 +35,7 @@ class Part:
 
     files: Files
     names: Sequence[str]
+    samples: Sequence[Sample]
     positions_mm: Sequence[float]
 
 
@@ -76,7 +77,8 @@ def start_preparing(geometry: Geometry, *, slices: int, processes: int | None) -
 
 def prepare(geometry: Geometry, part: Part) -> Entries:
     """Slices alone, or all of a series: those that can be read are laid on one square. Raises BadStore."""
-    read = [_read(part.files, name, geometry.spacing_required) for name in part.names]
+    known = zip(part.names, part.samples, strict=True)
+    read = [_read(part.files, name, sample, geometry.spacing_required) for name, sample in known]
     good = [one for one in read if isinstance(one, Slice)]
     positions = [position for position, one in zip(part.positions_mm, read, strict=True) if isinstance(one, Slice)]
     prepared = geometry.prepare_series([one.hu for one in good], [one.header.spacing_mm for one in good], positions)
@@ -86,17 +88,26 @@ def prepare(geometry: Geometry, part: Part) -> Entries:
 
 def _parts(cohort: Cohort, table: pd.DataFrame, ranges: Iterable[range]) -> Iterator[Part]:
     names, positions = table["file"].tolist(), table["position_mm"].tolist()
+    samples = [Sample(*one) for one in zip(table["bytes"].tolist(), table["fingerprint"].tolist(), strict=True)]
     for one in ranges:
-        files, own = cohort.files.part(names[one.start : one.stop])
-        yield Part(files=files, names=own, positions_mm=positions[one.start : one.stop])
+        some = slice(one.start, one.stop)
+        files, own = cohort.files.part(names[some])
+        yield Part(files=files, names=own, samples=samples[some], positions_mm=positions[some])
 
 
-def _read(files: Files, name: str, spacing_required: bool) -> Slice | BadSlice:
+def _read(files: Files, name: str, sample: Sample, spacing_required: bool) -> Slice | BadSlice:
     try:
         return files.read_slice(name, spacing_required=spacing_required)
     except BadSlice as bad:
-        # Its header was read a moment ago: what is no DICOM now is no damaged slice, left out for ever.
-        if bad.reason in ("empty", "not_dicom"):
+        # Its header was read a moment ago: what is another file now is no damaged slice, left out for ever.
+        if _is_other(files, name, sample):
             detail = f"it vanished or changed while slices were prepared ({bad.detail})"
             raise BadStore(f"{bad.path}: {detail}; start again: what is written stays good") from bad
         return bad
+
+
+def _is_other(files: Files, name: str, sample: Sample) -> bool:
+    try:
+        return files.sample(name) != sample
+    except BadSlice:
+        return True

@@ -68,11 +68,12 @@ def begin_store(cohort: Cohort, geometry: Geometry, *, cache: Path, shard_bytes:
     divided = _divide(cohort, in_shard, by_series=geometry.by_series)
     described |= {"slices_in_shard": in_shard, "shards": len(divided)}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not (folder / DESCRIPTION).exists():
-                with whole(folder / DESCRIPTION) as file:
-                    file.write((json.dumps(described, indent=2, sort_keys=True) + "\n").encode())
+        if not (folder / DESCRIPTION).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):
+                if not (folder / DESCRIPTION).exists():
+                    with whole(folder / DESCRIPTION) as file:
+                        file.write((json.dumps(described, indent=2, sort_keys=True) + "\n").encode())
         found = json.loads((folder / DESCRIPTION).read_text())
         if in_shard != int(found["slices_in_shard"]):
             in_shard = int(found["slices_in_shard"])
@@ -103,6 +104,8 @@ def _divide(cohort: Cohort, in_shard: int, *, by_series: bool) -> list[range]:
 
 def _keep_cohort(cohort: Cohort, path: Path) -> None:
     """The table that the store was made of, also with slices whose pixels cannot be read."""
+    if path.exists():  # a store that is whole may lie where nothing can be written
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
