@@ -221,16 +221,17 @@ def test_a_mistake_is_one_message(project: Project, trained: Trained, words: lis
     assert "Traceback" not in done.stderr
 
 
-def test_a_name_that_is_no_text_and_an_output_that_is_the_input(
+def test_a_name_that_is_no_text_or_would_part_a_row_and_an_output_that_is_the_input(
     project: Project, trained: Trained, tmp_path: Path
 ) -> None:
     file = next((project.root / "cache" / "phantom").rglob("*.dcm"))
     shutil.copy(file, os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff.dcm"))
+    (tmp_path / "re\rturn.dcm").write_text("no slice")
     for _ in range(2):  # what the first wrote there is no input of the second
         words = (f"checkpoint={trained.checkpoint}", f"input={tmp_path}", f"output={tmp_path}")
         project.run("predict.py", *words, "pseudonymize=false")
         assert pd.read_csv(tmp_path / "probabilities.csv")["file"].tolist() == ["odd\\xff.dcm"]
-        assert pd.read_csv(tmp_path / "rejected.csv").empty
+        assert pd.read_csv(tmp_path / "rejected.csv")["file"].tolist() == ["re\\x0dturn.dcm"]
 
 
 def test_an_empty_folder_is_refused(project: Project, trained: Trained, tmp_path: Path) -> None:
