@@ -29,7 +29,6 @@ LONGEST = (
     "test_check.py",
     "test_explore.py",
     "test_pseudonym.py",
-    "test_resume.py",
 )
 """Files that begin first where several processes share the tests: what begins last is waited for."""
 

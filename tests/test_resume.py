@@ -50,8 +50,10 @@ def test_a_finished_run_goes_on_for_more_epochs_and_on_no_other_data(project: Pr
 
 
 def test_a_scheduler_that_was_laid_out_for_fewer_epochs_is_refused(project: Project, trained: Trained) -> None:
+    before = project.artifact(trained.run, "config.yaml").read_text()
     done = project.run("train.py", f"resume={trained.checkpoint}", "trainer.max_epochs=3", code=1)
     assert "the scheduler was laid out for" in done.stderr
+    assert project.artifact(trained.run, "config.yaml").read_text() == before
     assert project.client.get_run(trained.run.info.run_id).info.status == "FINISHED"
     assert not (project.root / "cache" / "runs" / trained.run.info.run_id).exists()
 

@@ -36,7 +36,7 @@ from ich.report.rescue import rescue_others, run_folder, upload_folder
 from ich.report.resume import CHOICES_TAG, RECORD, REFUSALS, Resumed, check_data, describe_machine, held, tell_machine
 from ich.report.run_files import draw_validation, write_predictions, write_slices
 from ich.report.run_report import Files, Told, write_report
-from ich.report.setting import describe_environment, describe_setting
+from ich.report.setting import LogSetting, describe_setting
 from ich.report.tracking import (
     DIGEST_TAG,
     SWEPT_TAG,
@@ -62,10 +62,11 @@ class Record:
     folder: Path
     logger: Logger | None = None
     recorder: "RunRecorder | None" = None
+    setting: LogSetting | None = None
 
     @property
     def callbacks(self) -> Sequence[Callback]:
-        return [self.recorder] if self.recorder else []
+        return [one for one in (self.recorder, self.setting) if one]
 
 
 @contextmanager
@@ -89,14 +90,15 @@ def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) 
         elif resumed.best and not (folder / BEST).exists():
             shutil.copy(resumed.best, folder / BEST)
         rescue_others()
-        run.log_text(OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
-        run.log_text(describe_environment(), "environment.txt")
+        setting = LogSetting(run, OmegaConf.to_yaml(cfg, resolve=True))
+        if not resumed:
+            setting.write()
         points = run.held_metrics() if resumed else Counter[tuple[str, int]]()
         logger = RunLogger(run, points)
         recorder = RunRecorder(run, folder, logger)
         try:
             with leading(run, recorder.upload), system_metrics(run, points) if cfg.system_metrics else nullcontext():
-                yield Record(folder=folder, logger=logger, recorder=recorder)
+                yield Record(folder=folder, logger=logger, recorder=recorder, setting=setting)
             if cfg.report:
                 recorder.log_report(cfg, resumed.choices if resumed else config.choices())
                 recorder.log_model()
@@ -140,9 +142,7 @@ class RunRecorder(Callback):
     """Writes folds, digests and the best validation's predictions as the training goes."""
 
     def __init__(self, run: Run, folder: Path, logger: RunLogger) -> None:
-        self.run = run
-        self.logger = logger
-        self.folder = folder
+        self.run, self.logger, self.folder = run, logger, folder
         self.lowest = float("inf")
         self.best: dict[str, float] = {}
         self.best_epoch = 0

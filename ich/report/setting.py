@@ -7,10 +7,29 @@ from importlib.metadata import distributions
 
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ich.data.module import HeadCT
 from ich.progress import counted
 from ich.report.run_report import THESIS
+from ich.report.tracking import Run
+
+
+class LogSetting(Callback):
+    """A run's configuration and environment; of a resumed one once it goes on: refused, it stays as it was."""
+
+    def __init__(self, run: Run, configuration: str) -> None:
+        self.run, self.configuration = run, configuration
+        self.written = False
+
+    def write(self) -> None:  # `log` is Lightning's
+        self.run.log_text(self.configuration, "config.yaml")
+        self.run.log_text(describe_environment(), "environment.txt")
+        self.written = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self.written:
+            self.write()
 
 
 def describe_environment() -> str:
