@@ -23,7 +23,8 @@ from ich.processes import forget_started, name_lost, watch_started
 from ich.progress import counted
 from ich.saves import BEST, Saves, WholeFiles
 
-CUT_TO_SIGNAL = 1.0  # seconds from a dead worker's cut pipe to its signal, at most
+CUT_TO_SIGNAL = 1.0
+"""Seconds from a dead worker's cut pipe to its signal, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

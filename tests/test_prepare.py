@@ -45,8 +45,14 @@ def command(root: Path, cache: Path, *words: str) -> list[str]:
 
 
 def start(project: Project, root: Path, cache: Path, *words: str) -> subprocess.Popen[str]:
+    """In a session of its own."""
     return subprocess.Popen(
-        command(root, cache, *words), cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(root, cache, *words),
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -112,15 +118,8 @@ def test_killed_at_twenty_moments_it_resumes_to_the_same_bytes(
 
 
 def begin_two(project: Project, root: Path, cache: Path) -> subprocess.Popen[str]:
-    """A command with two processes, in a session of its own, of which one process has begun."""
-    process = subprocess.Popen(
-        command(root, cache, "processes=2"),
-        cwd=project.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    """A command with two processes, of which one has begun."""
+    process = start(project, root, cache, "processes=2")
     while not [line for line in session(process) if "spawn_main" in line]:
         assert process.poll() is None, "it ended before it had two processes"
         time.sleep(0.002)

@@ -15,7 +15,7 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 def printable(text: str) -> str:
-    """A header's bytes with the others escaped: a carriage return would part a row of a table in two."""
+    """The text with what is not printable escaped: a carriage return would part a row of a table in two."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)

@@ -60,6 +60,7 @@ class Folder:
         return header, self.sample(name)
 
     def sample(self, name: str) -> Sample:
+        """What the file is now. Raises BadSlice."""
         path = self.root / name
         try:
             with path.open("rb") as opened:
@@ -122,6 +123,7 @@ class Archive:
             return header, _sample_of(content)
 
     def sample(self, name: str) -> Sample:
+        """What the file is now. Raises BadSlice."""
         with self._room(name):
             return _sample_of(self.read(name))
 

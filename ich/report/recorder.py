@@ -98,7 +98,7 @@ def record_run(cfg: DictConfig, *, cache: Path, resumed: Resumed | None = None) 
         recorder = RunRecorder(run, folder, logger)
         try:
             with leading(run, recorder.upload), system_metrics(run, points) if cfg.system_metrics else nullcontext():
-                yield Record(folder=folder, logger=logger, recorder=recorder, setting=setting)
+                yield Record(folder=folder, logger=logger, recorder=recorder, setting=setting if resumed else None)
             if cfg.report:
                 recorder.log_report(cfg, resumed.choices if resumed else config.choices())
                 recorder.log_model()

@@ -16,20 +16,17 @@ from ich.report.tracking import Run
 
 
 class LogSetting(Callback):
-    """A run's configuration and environment; of a resumed one once it goes on: refused, it stays as it was."""
+    """A run's configuration and environment; as a callback for a resumed one: refused, it stays as it was."""
 
     def __init__(self, run: Run, configuration: str) -> None:
         self.run, self.configuration = run, configuration
-        self.written = False
 
     def write(self) -> None:  # `log` is Lightning's
         self.run.log_text(self.configuration, "config.yaml")
         self.run.log_text(describe_environment(), "environment.txt")
-        self.written = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.written:
-            self.write()
+        self.write()
 
 
 def describe_environment() -> str:

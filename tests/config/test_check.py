@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -301,19 +302,16 @@ def test_every_key_misspelt_is_refused(choices: list[tuple[str, files.Choice]]) 
 def test_every_key_of_a_wrong_type_is_refused(choices: list[tuple[str, files.Choice]]) -> None:
     """All values at once; of mappings, and of what others hang on, one of each group after the other."""
     wrong: dict[str, str] = {}
-    alone: list[dict[str, str]] = []
+    alone: dict[str, list[tuple[str, str]]] = {group: [] for group, _ in choices}
     for group, choice in choices:
-        hung_on = 0
         for path, value in leaves(yaml.safe_load(choice.file.read_text())):
             kind = "7" if isinstance(value, dict | list) or path[-1] == "_target_" else "{a: 1}"
             key = ".".join((group, *path))
             if isinstance(value, dict) or path[-1].startswith("_"):
-                alone += [{}] * (hung_on == len(alone))
-                alone[hung_on] = alone[hung_on] | {key: kind}
-                hung_on += 1
+                alone[group].append((key, kind))
             else:
                 wrong[key] = kind
-    for some in (wrong, *alone):
+    for some in (wrong, *(dict(filter(None, each)) for each in zip_longest(*alone.values()))):
         said = refusal(*words_of(choices, some))
         for key in some:
             assert f"  {key}" in said
